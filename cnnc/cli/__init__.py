@@ -1,0 +1,86 @@
+"""The command line: parse, call the library, print. The only place that exits."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+from cnnc_runtime.errors import CnncError
+
+__all__ = ["main"]
+
+# One module a command, imported only when that command is named: `cnnc --help` stays instant.
+_COMMANDS = {
+    "compile": "Compile a trained CNN into a verified ONNX artifact.",
+    "run": "Run an artifact on images, folders or arrays.",
+    "analyze": "Show what every layer costs, convolution against fully connected.",
+    "passes": "List the rewrites and the law each one applies.",
+    "zoo": "List the reference CNNs that can be named as a source.",
+    "demo": "Train LeNet-5 on handwritten digits, then compile, run and analyze it.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"cnnc.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cnnc")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def group(ctx: click.Context, debug: bool) -> None:
+    """Compile trained PyTorch CNNs to small, fast, proved ONNX artifacts; run and explain them."""
+    ctx.obj = {"debug": debug}
+
+
+def main() -> None:
+    """Entry point of `cnnc`: run the command, render any error as one line, exit with its code."""
+    debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("CNNC_DEBUG"))
+    sys.exit(_run(sys.argv[1:], debug))
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    try:
+        group.main(arguments, prog_name="cnnc", standalone_mode=False)
+        sys.stdout.flush()
+        return 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("cnnc: interrupted", err=True)
+        return 130
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error. Python would complain at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except CnncError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"cnnc: {error}", err=True)
+        return error.exit_code
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(
+            f"cnnc: internal error: {type(error).__name__}: {error} (run `cnnc --debug ...` for the traceback)",
+            err=True,
+        )
+        return 1
