@@ -8,7 +8,6 @@ import sys
 import traceback
 
 import click
-
 from cnnc_runtime.errors import CnncError
 
 __all__ = ["main"]

@@ -1,0 +1,140 @@
+"""`cnnc compile`: a trained CNN -> a verified artifact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cnnc.cli.preprocess_options import preprocessing_from, preprocessing_options
+
+
+@click.command("compile")
+@click.argument("source")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes."
+)
+@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint: .pt, .pth or .safetensors.")
+@click.option(
+    "--input-shape", "input_shapes", multiple=True, metavar="[x:]1,3,224,224", help="Shape of an input."
+)
+@click.option(
+    "--example", metavar="F.py:fn", help="Function that returns the example inputs, instead of shapes."
+)
+@click.option("--arg", "arguments", multiple=True, metavar="K=V", help="Keyword argument of the factory.")
+@click.option(
+    "--dynamic", multiple=True, metavar="x:0=batch", help="An axis that varies (default: the batch)."
+)
+@click.option("--static", is_flag=True, help="Fix every shape, the batch included.")
+@click.option("--opset", type=int, help="ONNX operator set (default: PyTorch's).")
+@click.option(
+    "--target",
+    type=click.Choice(["onnxruntime", "portable"]),
+    default="onnxruntime",
+    show_default=True,
+    help="portable: standard ONNX for other engines.",
+)
+@click.option("--labels", type=click.Path(path_type=Path), help="Class names, one a line.")
+@preprocessing_options
+@click.option("--skip-pass", "skip", multiple=True, metavar="P", help="Leave a pass out (`cnnc passes`).")
+@click.option("--passes", "only", metavar="P,P", help="Run these passes only.")
+@click.option(
+    "--bisect-limit", "limit", type=click.IntRange(min=0), help="Apply no more than N rewrite instances."
+)
+@click.option("--device", default="auto", show_default=True, help="Where the proof runs: auto, cpu, cuda.")
+@click.option("--no-verify", is_flag=True, help="Write the artifact without its proof, marked unverified.")
+@click.option("--force", is_flag=True, help="Overwrite the output.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--verbose", is_flag=True, help="Also list where a law declined, and why.")
+def command(
+    source: str,
+    output: Path,
+    weights: Path | None,
+    input_shapes: tuple[str, ...],
+    example: str | None,
+    arguments: tuple[str, ...],
+    dynamic: tuple[str, ...],
+    static: bool,
+    labels: Path | None,
+    only: str | None,
+    no_verify: bool,
+    as_json: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Compile SOURCE (file.py:Net, pkg.mod:Net, model.onnx, or a name of `cnnc zoo`) into a verified artifact.
+
+    The batch is dynamic unless --static or --dynamic says otherwise.
+    """
+    from cnnc.cli import console
+    from cnnc.compiler import compile as compile_network
+    from cnnc.examples import parse_dynamic
+
+    if static and dynamic:
+        raise click.UsageError("--static fixes every axis, --dynamic frees one: give one of them")
+    preprocessing = preprocessing_from(options)
+    if no_verify:
+        console.note("--no-verify: the artifact will carry no proof that it equals its source")
+    with console.status(f"compiling {source}"):
+        compiled = compile_network(
+            source,
+            output=output,
+            weights=weights,
+            arguments=console.pairs(arguments),
+            input_shapes=input_shapes,
+            example_factory=example,
+            dynamic={} if static else parse_dynamic(dynamic) or None,
+            preprocessing=preprocessing,
+            labels=console.read_labels(labels) if labels else (),
+            only=only.split(",") if only else None,
+            prove=not no_verify,
+            **options,
+        )
+    if as_json:
+        click.echo(
+            json.dumps(
+                {**compiled.report.to_dict(), "output": str(output), "seconds": compiled.report.seconds}
+            )
+        )
+    else:
+        _show(compiled.report, output, verbose)
+
+
+def _show(report: Any, output: Path, verbose: bool) -> None:
+    from rich.table import Table
+
+    from cnnc.cli import console
+
+    table = Table("", "before", "after", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.add_row("nodes", f"{report.passes.nodes_before:,}", f"{report.passes.nodes_after:,}")
+    table.add_row("parameters", f"{report.before.params:,}", f"{report.after.params:,}")
+    table.add_row("MACs", f"{report.before.macs:,}", f"{report.after.macs:,}")
+    table.add_row("weight bytes", f"{report.before.weight_bytes:,}", f"{report.after.weight_bytes:,}")
+    console.out.print(table)
+    applied = ", ".join(f"{law} ×{count}" for law, count in report.passes.applied().items())
+    console.out.print(f"rewrites: {applied or 'none applied'}", highlight=False)
+    if verbose:
+        for one in report.passes.declined():
+            console.out.print(
+                f"  {one.law} declined at {one.node}: {one.reason}", highlight=False, markup=False
+            )
+    proof = report.certificate
+    if proof is not None:
+        console.out.print(
+            f"verified on {proof.provider} against {proof.oracle}: off by {proof.error:.1e} of the output's "
+            f"magnitude; the original's own rounding is {proof.own_error:.1e}",
+            highlight=False,
+        )
+    size = output.stat().st_size
+    console.out.print(
+        f"wrote {output} ({size / 1e6:.1f} MB) in {sum(report.seconds.values()):.1f} s",
+        highlight=False,
+        markup=False,
+    )
+
+
+__all__ = ["command"]

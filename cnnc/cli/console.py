@@ -1,0 +1,52 @@
+"""What the commands share: results on stdout, notes and progress on stderr, and option texts -> values."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+from cnnc_runtime.errors import InvalidInputError
+from rich.console import Console
+
+__all__ = ["err", "note", "out", "pairs", "read_labels", "status"]
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """One line for the user, on stderr."""
+    err.print(f"cnnc: {text}", highlight=False, markup=False)
+
+
+@contextlib.contextmanager
+def status(text: str) -> Iterator[None]:
+    """A spinner on stderr while work goes on; nothing where stderr is no terminal."""
+    if err.is_terminal:
+        with err.status(text):
+            yield
+    else:
+        yield
+
+
+def pairs(texts: Iterable[str]) -> dict[str, str]:
+    """`["k=v"]` -> `{"k": "v"}`; exit 2 where there is no `=`."""
+    split = [text.partition("=") for text in texts]
+    for key, sign, _ in split:
+        if not sign or not key:
+            raise click.BadParameter(f"{key!r}: give KEY=VALUE", param_hint="--arg")
+    return {key: value for key, _, value in split}
+
+
+def read_labels(path: Path) -> list[str]:
+    """Class names, one a line; empty lines at the end do not count.
+
+    Raises:
+        InvalidInputError: no such file, or not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\n").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path}: cannot be read as a list of labels: {error}") from error

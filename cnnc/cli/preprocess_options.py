@@ -1,0 +1,88 @@
+"""The options that say how an image becomes the input: --preprocess, --size, --crop, --mean and their like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from cnnc_runtime.preprocessing import Preprocessing
+
+__all__ = ["preprocessing_from", "preprocessing_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _numbers(context: click.Context, option: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r}: give numbers, such as 0.485,0.456,0.406", context, option
+        ) from None
+
+
+def _sides(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if re.fullmatch(r"\d+([,x]\d+)?", text) is None:
+        raise click.BadParameter(f"{text!r}: give pixels, N or HEIGHT,WIDTH", context, option)
+    return tuple(int(part) for part in re.split("[,x]", text))
+
+
+_OPTIONS = (
+    # The names of cnnc_runtime.preprocessing.PRESETS, which would load numpy for `--help`
+    click.option(
+        "--preprocess",
+        type=click.Choice(["imagenet", "unit", "symmetric"]),
+        help="imagenet: shorter side 256, crop 224, its mean and std; unit: 0..1; symmetric: -1..1.",
+    ),
+    click.option("--size", callback=_sides, metavar="N|H,W", help="Resize: shorter side N, or exactly H,W."),
+    click.option(
+        "--crop", callback=_sides, metavar="N|H,W", help="Cut this from the center, after resizing."
+    ),
+    click.option("--scale", type=float, metavar="F", help="Multiply the 8-bit values (default: 1/255)."),
+    click.option(
+        "--mean", callback=_numbers, metavar="A,B,C", help="Subtract, after scaling: one, or one a channel."
+    ),
+    click.option("--std", callback=_numbers, metavar="A,B,C", help="Divide by: one, or one a channel."),
+    click.option("--color", type=click.Choice(["rgb", "bgr", "gray"]), help="Channel order (default: rgb)."),
+)
+
+
+def preprocessing_options(command: Command) -> Command:
+    """Add the options to a click command; `preprocessing_from` reads them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def preprocessing_from(options: MutableMapping[str, Any]) -> Preprocessing | None:
+    """Take the options out of a command's keyword arguments; None where none was given.
+
+    An option given beside --preprocess replaces that field of the preset.
+
+    Raises:
+        click.BadParameter: their values do not go together.
+    """
+    names = ("preprocess", "size", "crop", "scale", "mean", "std", "color")
+    given = {name: options.pop(name, None) for name in names}
+    if all(value is None for value in given.values()):
+        return None
+    import dataclasses
+
+    from cnnc_runtime.errors import UsageError
+    from cnnc_runtime.preprocessing import PRESETS
+
+    fields = {name: given[name] for name in ("scale", "mean", "std", "color") if given[name] is not None}
+    if given["size"] is not None:
+        fields["resize"] = given["size"] if len(given["size"]) == 2 else given["size"][0]
+    if given["crop"] is not None:
+        fields["crop"] = given["crop"] if len(given["crop"]) == 2 else given["crop"] * 2
+    try:
+        return dataclasses.replace(PRESETS[given["preprocess"] or "unit"], **fields)
+    except UsageError as error:
+        raise click.BadParameter(str(error), param_hint="preprocessing") from error

@@ -1,0 +1,166 @@
+"""`cnnc run`: an artifact on images, folders or arrays."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from cnnc_runtime import Engine, Failure, Preprocessing
+
+__all__ = ["command"]
+
+_PROGRESS_FROM = 32  # files; fewer are done before a bar could be read
+
+
+@click.command("run")
+@click.argument("model")
+@click.argument("paths", metavar="INPUT...", nargs=-1, required=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or tensorrt[:N].")
+@click.option("--batch", type=click.IntRange(1, 65536), metavar="N", help="Samples a run (default: 8).")
+@click.option(
+    "--top", type=click.IntRange(1), default=5, show_default=True, metavar="K", help="Classes to show."
+)
+@click.option("--labels", type=click.Path(path_type=Path), metavar="F", help="Class names, one a line.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a .csv, .jsonl or .npz.")
+@click.option("--force", is_flag=True, help="Overwrite the output.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    model: str,
+    paths: tuple[str, ...],
+    device: str,
+    batch: int | None,
+    top: int,
+    labels: Path | None,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Run MODEL on each INPUT: an image, a folder of images, a .npy or a .npz.
+
+    A .npy of the rank of the net's input is a batch of samples, of one rank less it is one sample.
+    """
+    from cnnc_runtime import load, read_items, run_items
+    from cnnc_runtime.batch import batch_size
+    from cnnc_runtime.media import Failure, find_files
+    from cnnc_runtime.results import describe
+    from cnnc_runtime.writers import open_writer
+
+    from cnnc.cli import console
+    from cnnc.cli.run_report import show
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_notes_on_stderr())
+        names = console.read_labels(labels) if labels else ()
+        files = find_files(paths)
+        engine = stack.enter_context(load(model, device=device))
+        prepare = _preprocessing(engine, model, files)
+        names = names or (engine.metadata.labels if engine.metadata else ())
+        report: dict[str, Any] = {
+            "model": model,
+            "provider": engine.provider,
+            "device": engine.device,
+            "batch": batch_size(engine, batch),
+            "preprocessing": prepare.to_json() if prepare else None,
+            "results": [],
+        }
+        failures: list[Failure] = []
+        write = stack.enter_context(open_writer(output, force=force)) if output else None
+        items = read_items(stack.enter_context(_progress(files)), engine.inputs, prepare)
+        done = 0
+        for result in run_items(engine, items, batch):
+            if isinstance(result, Failure):
+                failures.append(result)
+                continue
+            record = describe(result, names, top)
+            done += 1
+            if write:
+                write(result, record)
+            if as_json or not write:
+                report["results"].append(record)
+        if not done:  # inside the block, so that no empty output is written
+            _raise_for(failures, done)
+    report["failed"] = [{"name": failure.name, "error": str(failure.error)} for failure in failures]
+    if output:
+        console.note(f"wrote {done} result{'s' * (done != 1)} of {engine.provider} to {output}")
+    if as_json:
+        click.echo(json.dumps(report))
+    elif not output:
+        show(report)
+    _raise_for(failures, done)
+
+
+def _preprocessing(engine: Engine, model: str, files: Sequence[Path]) -> Preprocessing | None:
+    """The stored one, or for images the default, said aloud; with a warning about an unproved artifact."""
+    from cnnc_runtime.media import is_image
+    from cnnc_runtime.preprocessing import assumed_for
+
+    from cnnc.cli import console
+
+    if engine.metadata is not None and engine.metadata.certificate is None:
+        console.note(f"{model} is unverified: it carries no proof that it equals its source")
+    if engine.metadata is not None and engine.metadata.preprocessing is not None:
+        return engine.metadata.preprocessing
+    if len(engine.inputs) != 1 or not any(map(is_image, files)):
+        return None
+    assumed = assumed_for(engine.inputs[0].shape)
+    console.note(
+        f"{model} stores no preprocessing; assumed: {assumed}. Store the right one: "
+        "cnnc compile ... --preprocess imagenet (or --size, --crop, --mean, --std)"
+    )
+    return assumed
+
+
+def _raise_for(failures: Sequence[Failure], done: int) -> None:
+    """Name each failed item on stderr and end with exit code 10; an only item's error is its own."""
+    from cnnc_runtime.errors import PartialFailureError
+
+    from cnnc.cli import console
+
+    if len(failures) == 1 and not done:
+        raise failures[0].error
+    for failure in failures:
+        console.note(f"skipped {failure.error}")
+    if failures:
+        raise PartialFailureError(f"{len(failures)} of {len(failures) + done} items failed")
+
+
+@contextlib.contextmanager
+def _notes_on_stderr() -> Iterator[None]:
+    """Show the library's log lines, such as the device that `auto` chose."""
+    from cnnc.cli import console
+
+    class _Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.note(record.getMessage())
+
+    logger, handler = logging.getLogger("cnnc"), _Notes()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _progress(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    """The files, with a bar on stderr that counts them; none where stderr is no terminal or they are few."""
+    if len(files) < _PROGRESS_FROM or not sys.stderr.isatty():
+        yield files
+        return
+    from rich.progress import Progress
+
+    from cnnc.cli import console
+
+    with Progress(console=console.err, transient=True) as progress:
+        yield progress.track(files, description="running")  # type: ignore[misc]

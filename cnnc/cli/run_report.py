@@ -1,0 +1,76 @@
+"""The tables that `cnnc run` prints."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["show"]
+
+_PIPED_WIDTH = 10_000  # wide enough that nothing is cut
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the results: a row a class for classifiers, a row an output for the others."""
+    outputs = [(r["name"], name, out) for r in report["results"] for name, out in r["outputs"].items()]
+    many = len({name for _, name, _ in outputs}) > 1
+    classes = [one for one in outputs if "top" in one[2]]
+    extents = [one for one in outputs if "top" not in one[2]]
+    for header, rows in (
+        (("class", "score"), _class_rows(classes, many)),
+        (("shape", "min", "max", "mean"), _extent_rows(extents, many)),
+    ):
+        _print("item", header, list(rows))
+    kinds = sorted({out["scores"] for _, _, out in classes})
+    scores = f"; scores: {', '.join(kinds)}" if kinds else ""
+    click.echo(f"ran on {report['provider']}{scores}")
+    broken = sum("non_finite" in out for _, _, out in outputs)
+    if broken:
+        click.echo(f"cnnc: {broken} outputs hold NaN or infinity", err=True)
+
+
+def _class_rows(outputs: list[tuple[str, str, dict[str, Any]]], many: bool) -> Iterator[tuple[str, ...]]:
+    for item, name, out in outputs:
+        title = f"{item} {name}" if many else item
+        for entry in out["top"]:
+            label = entry["label"] if entry["label"] is not None else f"class {entry['index']}"
+            yield title, label, f"{entry['score']:.4f}"
+            title = ""
+
+
+def _extent_rows(outputs: list[tuple[str, str, dict[str, Any]]], many: bool) -> Iterator[tuple[str, ...]]:
+    for item, name, out in outputs:
+        numbers = ("-" if out[key] is None else f"{out[key]:.5g}" for key in ("min", "max", "mean"))
+        yield f"{item} {name}" if many else item, "x".join(map(str, out["shape"])) or "scalar", *numbers
+
+
+def _print(first: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for title in header:
+        table.add_column(title, justify="left" if title == "class" else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_printable(cell)) for cell in row))
+    # Through click, and not rich, because rich ends the process when the reader of a pipe goes away.
+    is_terminal = sys.stdout.isatty()
+    page = Console(
+        file=io.StringIO(), force_terminal=is_terminal, width=None if is_terminal else _PIPED_WIDTH
+    )
+    with page.capture() as text:
+        page.print(table)
+    click.echo("\n".join(line.rstrip() for line in text.get().splitlines()))
+
+
+def _printable(text: str) -> str:
+    """File names and labels may hold what the terminal's encoding has no letter for."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

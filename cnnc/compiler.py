@@ -1,0 +1,208 @@
+"""compile(): source -> export -> expected results -> rewrites -> artifact -> proof -> published file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+from cnnc_passes.costs import Cost, model_cost
+from cnnc_passes.pipeline import Report, Target, optimize, pipeline_for
+from cnnc_runtime.engine import Engine
+from cnnc_runtime.errors import UsageError
+from cnnc_runtime.metadata import Metadata
+from cnnc_runtime.preprocessing import Preprocessing
+
+from cnnc._version import __version__
+from cnnc.artifact import append_metadata, check_writable, publish, scratch_beside, write_model
+from cnnc.frontend import open_source
+from cnnc.verify import Certificate, cases_for, expectations, verify
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnnc.export import Dynamic, Example
+
+__all__ = ["CompileReport", "Compiled", "compile"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CompileReport:
+    """What a compilation did: rewrites, costs before and after, the proof, and where the time went."""
+
+    source: str
+    target: str
+    passes: Report
+    before: Cost
+    after: Cost
+    certificate: Certificate | None
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what `--json` prints and (without the times) the artifact carries."""
+        return {
+            "source": self.source,
+            "target": self.target,
+            "nodes": {"before": self.passes.nodes_before, "after": self.passes.nodes_after},
+            "before": dataclasses.asdict(self.before),
+            "after": dataclasses.asdict(self.after),
+            "applied": self.passes.applied(),
+            "declined": [dataclasses.asdict(one) for one in self.passes.declined()],
+            "certificate": self.certificate.to_dict() if self.certificate else None,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """A finished artifact: in the file `path`, or, where no output was named, in memory as `content`."""
+
+    report: CompileReport
+    path: Path | None
+    content: bytes | None
+
+    def engine(self, device: str = "auto") -> Engine:
+        """Load the artifact on `device`; raises as `cnnc.load`."""
+        source = self.path if self.path is not None else self.content
+        assert source is not None
+        return Engine(source, device=device)
+
+
+def compile(
+    model: nn.Module | str | os.PathLike[str],
+    example: Example | None = None,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    dynamic: Dynamic | None = None,
+    target: Target = "onnxruntime",
+    opset: int | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    arguments: Mapping[str, str] | None = None,
+    input_shapes: Sequence[str] = (),
+    example_factory: str | None = None,
+    preprocessing: Preprocessing | None = None,
+    labels: Sequence[str] = (),
+    skip: Collection[str] = (),
+    only: Collection[str] | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+    prove: bool = True,
+    seed: int = 0,
+    force: bool = True,
+) -> Compiled:
+    """Turn a trained CNN into an optimized ONNX artifact that was shown equal to it.
+
+    Args:
+        model: a module, a zoo name, `file.py:factory`, `pkg.mod:factory`, or an .onnx file.
+        example: example inputs of a module: a tensor, a tuple, or a dict by parameter name.
+        output: where the artifact goes; None keeps it in memory.
+        dynamic: the axes that vary, `{"x": {0: "batch"}}`. None: the batch does. `{}`: none does.
+        target: `onnxruntime` (its CPU and CUDA providers) or `portable` (standard ONNX only).
+        opset: the ONNX operator set; PyTorch's default if None.
+        weights: a checkpoint to load into a module named by a string.
+        arguments: keyword arguments of its factory, as text.
+        input_shapes: shapes of its inputs, `["x:1,3,224,224"]`, instead of `example`.
+        example_factory: `file.py:function` that returns the example, instead of `example`.
+        preprocessing: stored in the artifact; applied by `cnnc run` to images.
+        labels: class names, stored in the artifact.
+        skip, only: names of passes to leave out, or the only ones to run.
+        limit: apply no more than this many rewrite instances.
+        device: where the proof runs: the device that will serve.
+        prove: False leaves the artifact unverified, and marked so.
+        seed: of the proof's inputs.
+        force: overwrite an existing output.
+
+    Raises:
+        CnncError: one of its kinds, see `cnnc_runtime.errors`. Nothing is written then.
+    """
+    out = Path(output) if output is not None else None
+    if out is not None:
+        check_writable(out, force=force)
+    clock = _Clock()
+    front = open_source(
+        model,
+        example,
+        weights=weights,
+        arguments=arguments,
+        input_shapes=input_shapes,
+        example_factory=example_factory,
+        dynamic=dynamic,
+        opset=opset,
+    )
+    clock.lap("export")
+    _check_labels(labels, front.model)
+    cases = cases_for(front.examples, front.batch_axes, seed)
+    oracle = front.oracle() if prove else None
+    expected = expectations(oracle, cases) if oracle else []
+    clock.lap("reference")
+
+    graph = front.model
+    before = model_cost(graph)
+    passes = optimize(graph, pipeline_for(target), skip=skip, only=only, limit=limit)
+    after = model_cost(graph)
+    clock.lap("rewrite")
+
+    with scratch_beside(out) as scratch:
+        files = write_model(graph, scratch / (out.name if out else "model.onnx"))
+        clock.lap("write")
+        certificate = None
+        if oracle is not None:
+            with Engine(files[-1], device=device) as engine:
+                certificate = verify(
+                    expected,
+                    lambda feed: engine.run(dict(feed)),
+                    oracle=oracle.description,
+                    provider=engine.provider,
+                    seed=seed,
+                )
+        clock.lap("verify")
+        report = CompileReport(front.name, target, passes, before, after, certificate, clock.seconds)
+        append_metadata(files[-1], _describe(report, preprocessing, labels).to_props())
+        if out is None:
+            return Compiled(report, None, _whole(files))
+        publish(files, out)
+    return Compiled(report, out, None)
+
+
+class _Clock:
+    """Wall-clock seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
+
+
+def _check_labels(labels: Sequence[str], model: ir.Model) -> None:
+    """As many labels as the classifier has classes."""
+    shape = model.graph.outputs[0].shape
+    classes = shape[-1] if shape is not None and len(shape) == 2 else None
+    if labels and isinstance(classes, int) and len(labels) != classes:
+        raise UsageError(f"{len(labels)} labels for {classes} classes")
+
+
+def _describe(report: CompileReport, preprocessing: Preprocessing | None, labels: Sequence[str]) -> Metadata:
+    plain = report.to_dict()
+    certificate = plain.pop("certificate")
+    return Metadata(
+        version=__version__,
+        source=report.source,
+        target=report.target,
+        preprocessing=preprocessing,
+        labels=tuple(labels),
+        report=plain,
+        certificate=certificate,
+    )
+
+
+def _whole(files: list[Path]) -> bytes:
+    if len(files) > 1:
+        raise UsageError("a model of this size has its weights in a second file: name an output")
+    return files[0].read_bytes()

@@ -1,0 +1,232 @@
+"""nn.Module + example inputs -> onnx_ir.Model, whole and unoptimized: the graph as PyTorch means it.
+
+torch.onnx's own optimizer stays off (it would fuse BatchNormalization before the laws see it, and does
+some of it wrongly); of onnxscript only constant folding is used, which clears the exporter's litter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from cnnc_runtime.errors import CnncError, UnsupportedModelError, UsageError
+from onnx_ir.passes import common
+from torch import nn
+
+__all__ = ["BATCH", "Dynamic", "Example", "as_arguments", "evaluating", "export"]
+
+Example = torch.Tensor | Sequence[Any] | Mapping[str, Any]
+Dynamic = Mapping[str, Mapping[int, str]]
+BATCH = "batch"
+
+_log = logging.getLogger("cnnc")
+
+
+def export(
+    module: nn.Module, example: Example, *, dynamic: Dynamic | None = None, opset: int | None = None
+) -> ir.Model:
+    """Export `module` in eval mode; the mode it came in is restored.
+
+    Args:
+        module: any traceable network.
+        example: a tensor, a sequence of positional inputs, or a dict of inputs by parameter name.
+            A dynamic axis of size 1 is traced at 2, since torch.export takes 1 for a constant.
+        dynamic: the axes that vary, `{"x": {0: "batch"}}`; equal names mean equal sizes. None: the
+            first axis of every input is the batch. `{}`: every shape is fixed.
+        opset: the ONNX operator set; PyTorch's default if None.
+
+    Returns:
+        a model whose initializers share memory with the module's parameters.
+
+    Raises:
+        UnsupportedModelError: torch.export cannot trace the module, or an operator has no ONNX form.
+        UsageError: `example` or `dynamic` does not fit the module's forward.
+    """
+    arguments = as_arguments(module, example)
+    axes = batch_axes(arguments) if dynamic is None else _checked(dynamic, arguments)
+    arguments = {name: _widen(value, axes.get(name, {})) for name, value in arguments.items()}
+    dims = {axis_name: torch.export.Dim(axis_name) for named in axes.values() for axis_name in named.values()}
+    shapes = {
+        name: {axis: dims[axis_name] for axis, axis_name in axes[name].items()} if name in axes else None
+        for name in arguments
+    }
+    with evaluating(module), _quiet(), torch.no_grad():
+        program = _trace(module, arguments, shapes)
+        model = _convert(program, shapes, opset)
+    _clear_litter(model, set(module.state_dict()))
+    return model
+
+
+def as_arguments(module: nn.Module, example: Example) -> dict[str, Any]:
+    """The example's inputs by the parameter names of `module.forward`, which become the graph's input names.
+
+    Raises:
+        UsageError: they do not fit its signature.
+    """
+    signature = inspect.signature(module.forward)
+    try:
+        if isinstance(example, Mapping):
+            bound = signature.bind(**example)
+        else:
+            bound = signature.bind(*([example] if isinstance(example, torch.Tensor) else example))
+    except TypeError as error:
+        raise UsageError(f"the example does not fit {type(module).__name__}.forward{signature}: {error}") from error
+    variadic = {p.name for p in signature.parameters.values() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    if variadic & set(bound.arguments):
+        raise UnsupportedModelError(
+            f"{type(module).__name__}.forward takes *args or **kwargs: name its inputs, so that the graph can"
+        )
+    return dict(bound.arguments)
+
+
+def batch_axes(arguments: Mapping[str, Any]) -> dict[str, dict[int, str]]:
+    """The default: the first axis of every tensor input is the batch.
+
+    Raises:
+        UsageError: the first axes differ, so that no one batch size fits.
+    """
+    tensors = {name: x for name, x in arguments.items() if isinstance(x, torch.Tensor) and x.ndim > 0}
+    sizes = {name: int(x.shape[0]) for name, x in tensors.items()}
+    if len(set(sizes.values())) > 1:
+        raise UsageError(f"the inputs' first axes differ ({sizes}): say which axes vary with --dynamic, or --static")
+    return {name: {0: BATCH} for name in tensors}
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put `module` in eval mode; restore the mode of each of its submodules after."""
+    modes = {m: m.training for m in module.modules()}
+    if module.training:
+        _log.info("%s is in train mode: exported in eval mode, left as it was", type(module).__name__)
+    module.eval()
+    try:
+        yield
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+
+
+def _checked(dynamic: Dynamic, arguments: Mapping[str, Any]) -> dict[str, dict[int, str]]:
+    for name, axes in dynamic.items():
+        if name not in arguments:
+            raise UsageError(f"dynamic: no input is named {name!r}; the inputs are {', '.join(arguments)}")
+        rank = arguments[name].ndim
+        for axis in axes:
+            if not 0 <= axis < rank:
+                raise UsageError(f"dynamic: input {name!r} has rank {rank}, so axis {axis} is not one of its axes")
+    return {name: dict(axes) for name, axes in dynamic.items()}
+
+
+def _widen(value: Any, axes: Mapping[int, str]) -> Any:
+    for axis in axes:
+        if value.shape[axis] == 1:
+            value = value.repeat_interleave(2, axis)
+    return value
+
+
+def _trace(module: nn.Module, arguments: dict[str, Any], shapes: dict[str, Any]) -> torch.export.ExportedProgram:
+    try:
+        return torch.export.export(module, (), arguments, dynamic_shapes=shapes, strict=False)
+    except CnncError:
+        raise
+    except Exception as error:
+        raise UnsupportedModelError(_explain(module, error)) from error
+
+
+def _convert(program: torch.export.ExportedProgram, shapes: dict[str, Any], opset: int | None) -> ir.Model:
+    try:
+        onnx_program = torch.onnx.export(
+            program,
+            (),
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+            dynamic_shapes=shapes,
+            opset_version=opset,
+        )
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise UnsupportedModelError(f"the network has no ONNX form: {_first_line(cause)}") from error
+    assert onnx_program is not None
+    model = onnx_program.model
+    if opset is not None and model.opset_imports.get("") != opset:
+        raise UnsupportedModelError(
+            f"PyTorch exports this network at opset {model.opset_imports.get('')}, and it does not convert to {opset}"
+        )
+    return model
+
+
+def _clear_litter(model: ir.Model, parameters: set[str]) -> None:
+    """Fold what the exporter left to fold, and drop the zero biases that it invents for bias-free convolutions."""
+    from onnxscript.optimizer import fold_constants_ir
+
+    fold_constants_ir(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    for node in model.graph:
+        if node.op_type in ("Conv", "ConvTranspose") and len(node.inputs) == 3:
+            bias = node.inputs[2]
+            made_up = bias is not None and bias.const_value is not None and bias.name not in parameters
+            if made_up and not bias.const_value.numpy().any():
+                node.resize_inputs(2)
+    common.RemoveUnusedNodesPass()(model)
+
+
+def _explain(module: nn.Module, error: Exception) -> str:
+    """What torch.export could not do, at which line of the user's code."""
+    message = _first_line(error)
+    if "specialized it to be a constant" in str(error):
+        reason = next(line for line in str(error).splitlines() if "specialized it" in line)
+        axis = reason.partition("You marked ")[2].partition(" as dynamic")[0] or BATCH
+        return (
+            f"{type(module).__name__}.forward works at one size of axis {axis!r} only: use x.shape instead of a "
+            "number in view/reshape, or compile with --static"
+        )
+    where = _user_frame(error)
+    if where is None:
+        return f"torch.export cannot trace {type(module).__name__}: {message}"
+    return f"torch.export cannot trace {where.filename}:{where.lineno}, `{where.line}`: {message}"
+
+
+def _user_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """The innermost frame that is neither PyTorch's nor ours."""
+    libraries = (Path(torch.__file__).parent, Path(__file__))
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<") and not any(_is_under(frame.filename, lib) for lib in libraries)
+    ]
+    inside = [frame for frame in frames if frame.name != "compile"]
+    return inside[-1] if inside else None
+
+
+def _is_under(filename: str, parent: Path) -> bool:
+    return Path(filename) == parent or parent in Path(filename).parents
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what torch.onnx prints on its way (missing torchvision, deprecations of its own)."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx", "torch.export", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,99 @@
+"""Where the truth comes from: the original network, run in float64 by kernels that are not the engine's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import onnx_ir as ir
+from cnnc_runtime.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["OnnxOracle", "Oracle", "TorchOracle"]
+
+Feed = Mapping[str, np.ndarray]
+
+
+class Oracle(Protocol):
+    """Runs the original network: exactly (float64), and in its own precision."""
+
+    description: str
+
+    def exact(self, feed: Feed) -> list[np.ndarray]:
+        """Every output, computed in float64."""
+
+    def original(self, feed: Feed) -> list[np.ndarray]:
+        """Every output, computed as the original computes it."""
+
+
+class TorchOracle:
+    """A PyTorch module; it is neither changed nor copied."""
+
+    description = "the PyTorch module in float64"
+
+    def __init__(self, module: nn.Module, constants: Mapping[str, Any] | None = None) -> None:
+        self._module = module
+        self._constants = dict(constants or {})  # arguments of forward that are no tensors
+
+    def exact(self, feed: Feed) -> list[np.ndarray]:
+        """Every output with parameters, buffers and floating inputs in float64."""
+        import torch
+
+        state = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
+        double = {name: t.detach().double() if t.is_floating_point() else t for name, t in state.items()}
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)  # for the tensors that forward makes itself
+        try:
+            return self._run(feed, double, torch.float64)
+        except RuntimeError as error:
+            raise UnsupportedModelError(
+                f"the network cannot be run in float64 to be proved ({str(error).splitlines()[0]}): keep its "
+                "tensors in parameters or buffers, without a fixed dtype"
+            ) from error
+        finally:
+            torch.set_default_dtype(default)
+
+    def original(self, feed: Feed) -> list[np.ndarray]:
+        """Every output in the module's own precision."""
+        return self._run(feed, {}, None)
+
+    def _run(self, feed: Feed, state: dict[str, Any], dtype: Any) -> list[np.ndarray]:
+        import torch
+        from torch.utils._pytree import tree_leaves
+
+        from cnnc.export import evaluating
+
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in feed.items()}
+        inputs = {name: t.to(dtype) if dtype and t.is_floating_point() else t for name, t in tensors.items()}
+        inputs |= self._constants
+        with evaluating(self._module), torch.no_grad():
+            out = torch.func.functional_call(self._module, state, (), inputs)
+        return [leaf.detach().numpy() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+
+
+class OnnxOracle:
+    """An ONNX graph as it was read: float64 by onnx's reference evaluator, its own precision by the engine
+    with every optimization off.
+    """
+
+    description = "the unrewritten ONNX graph in float64, by onnx's reference evaluator"
+
+    def __init__(self, model: ir.Model) -> None:
+        from cnnc_runtime.engine import Engine
+
+        from cnnc.verify.reference import Float64Evaluator
+
+        proto = ir.to_proto(model)
+        self._evaluator = Float64Evaluator(proto)
+        self._engine = Engine(proto.SerializeToString(), device="cpu", optimization="off")
+
+    def exact(self, feed: Feed) -> list[np.ndarray]:
+        """Every output with all floating tensors in float64."""
+        return self._evaluator.run(feed)
+
+    def original(self, feed: Feed) -> list[np.ndarray]:
+        """Every output as the unrewritten graph gives it."""
+        return list(self._engine.run(dict(feed)).values())

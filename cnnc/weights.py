@@ -1,0 +1,141 @@
+"""Checkpoint files -> a module's state: sniffed by content, never executed, every mismatch named."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from cnnc_runtime.errors import InvalidInputError, ResourceLimitError, UnsafeInputError
+from torch import nn
+
+__all__ = ["load_weights", "read_checkpoint"]
+
+_log = logging.getLogger("cnnc")
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
+_PREFIXES = ("module.", "_orig_mod.")  # DataParallel and torch.compile put these before every key
+_LISTED = 10  # keys named in a message
+_INFLATION = 20  # a checkpoint stores its tensors uncompressed: much more than this is a zip bomb
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load the checkpoint at `path` (.pt, .pth, .safetensors) into `module`, in place.
+
+    Raises:
+        InvalidInputError: missing or unreadable file; missing, unexpected or mis-shaped keys.
+        UnsafeInputError: a pickle that would run code, or TorchScript.
+        ResourceLimitError: it would unpack to far more than its size.
+    """
+    wanted = module.state_dict()
+    state = _strip_prefixes(read_checkpoint(path), wanted)
+    # `num_batches_tracked` counts training steps: inference never reads it, and old checkpoints lack it.
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in wanted]
+    mis_shaped = [
+        f"{key} is {_shape(state[key])}, the network has {_shape(wanted[key])}"
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    problems = [
+        f"{len(keys)} {what}: {', '.join(keys[:_LISTED])}{', ...' if len(keys) > _LISTED else ''}"
+        for what, keys in (("missing", missing), ("unexpected", unexpected), ("mis-shaped", mis_shaped))
+        if keys
+    ]
+    if problems:
+        raise InvalidInputError(f"{path} does not fit {type(module).__name__}: {'; '.join(problems)}")
+    module.load_state_dict(state, strict=False)
+
+
+def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """The state_dict inside a checkpoint file, on the CPU; raises as `load_weights`."""
+    if not path.is_file():
+        raise InvalidInputError(f"{path}: {'is a folder' if path.is_dir() else 'no such checkpoint'}")
+    if path.stat().st_size == 0:
+        raise InvalidInputError(f"{path}: the checkpoint is empty")
+    content = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
+    return _find_state(content, path)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """A safetensors file begins with its header's length, eight bytes, and the header's `{`."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InvalidInputError(f"{path}: not a valid safetensors file: {error}") from error
+    return state
+
+
+def _read_pickle(path: Path) -> Any:
+    if zipfile.is_zipfile(path):
+        _check_archive(path)
+    elif path.suffix == ".safetensors":
+        raise InvalidInputError(f"{path}: not a valid safetensors file")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" not in str(error) and "Unsupported" not in str(error):
+            raise InvalidInputError(f"{path}: not a PyTorch checkpoint") from error
+        raise UnsafeInputError(
+            f"{path}: loading it would run code (it holds more than tensors); save the weights alone: "
+            "torch.save(model.state_dict(), ...)"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise InvalidInputError(f"{path}: not a readable PyTorch checkpoint: {str(error).splitlines()[0]}") from error
+
+
+def _check_archive(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except zipfile.BadZipFile as error:
+        raise InvalidInputError(f"{path}: the checkpoint is damaged: {error}") from error
+    if any("/code/" in entry.filename or entry.filename.endswith("/models/model.json") for entry in entries):
+        raise UnsafeInputError(f"{path}: a TorchScript or .pt2 program is code; give a state_dict instead")
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > _INFLATION * max(path.stat().st_size, 1 << 20):
+        raise ResourceLimitError(f"{path}: would unpack to {unpacked / 1e9:.1f} GB; refused as a zip bomb")
+
+
+def _find_state(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    """The mapping of names to tensors, at the top or inside one of the usual wrappers."""
+    candidate = content
+    for _ in range(3):
+        if not isinstance(candidate, Mapping):
+            break
+        if candidate and all(isinstance(value, torch.Tensor) for value in candidate.values()):
+            return {str(key): value for key, value in candidate.items()}
+        wrapper = next((key for key in _WRAPPERS if isinstance(candidate.get(key), Mapping)), None)
+        if wrapper is None:
+            break
+        _log.info("%s: weights found under %r", path, wrapper)
+        candidate = candidate[wrapper]
+    keys = f" (its keys: {', '.join(map(str, list(content)[:_LISTED]))})" if isinstance(content, Mapping) else ""
+    raise InvalidInputError(f"{path}: no state_dict found{keys}")
+
+
+def _strip_prefixes(state: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Take wrappers' prefixes off every key, in whatever order they nest, until the keys are the network's."""
+    while state and not set(state) & set(wanted):
+        prefix = next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state)), None)
+        if prefix is None:
+            break
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"

@@ -1,0 +1,81 @@
+"""Relu(Conv(x, W, b) + z) => FusedConv(x, W, b, z, activation=Relu), z optional. Exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from cnnc_passes.rewrite import (
+    Change,
+    Decline,
+    Rewrite,
+    constant,
+    has_one_reader,
+    new_constant,
+    producer,
+    same_shape,
+)
+
+__all__ = ["FuseActivation"]
+
+
+class FuseActivation(Rewrite):
+    """Run a convolution, a residual block's addition and the Relu after them as one kernel.
+
+    `com.microsoft::FusedConv` has this form on onnxruntime's CPU and CUDA providers alike, in
+    float32. The bias is always written out, as zeros if need be: with z and no bias the CPU provider
+    leaves its blocked layout.
+
+    Declines if another node reads a result in between, the type is not float32, the weight or bias
+    is not constant, or z does not have exactly the output's shape (FusedConv does not broadcast).
+    """
+
+    roots = frozenset({"Relu"})
+
+    def rewrite(self, relu: ir.Node) -> Change | Decline | None:
+        """Answer for one Relu."""
+        before = producer(relu.inputs[0], "Conv", "Add")
+        if before is None:
+            return None
+        if before.op_type == "Conv":
+            return self._fuse(before, None, [before, relu])
+        convolutions = [conv for value in before.inputs if (conv := producer(value, "Conv")) is not None]
+        if not convolutions:
+            return None
+        if not has_one_reader(before.outputs[0]):
+            return Decline("another node reads the sum")
+        if before.inputs[0] is before.inputs[1]:
+            return Decline("both sides of the sum are the same convolution")
+        # Of two convolutions (a block with a projection) either can absorb the sum.
+        answers = [self._fuse(conv, _other(before, conv), [conv, before, relu]) for conv in convolutions]
+        return next((answer for answer in answers if isinstance(answer, Change)), answers[0])
+
+    def _fuse(self, conv: ir.Node, z: ir.Value | None, remove: list[ir.Node]) -> Change | Decline:
+        result, output = conv.outputs[0], remove[-1].outputs[0]
+        if not has_one_reader(result):
+            return Decline("another node reads the convolution")
+        if result.dtype != ir.DataType.FLOAT:
+            return Decline(f"FusedConv needs float32, not {result.dtype}")
+        weight = constant(conv.inputs[1])
+        bias = conv.inputs[2] if len(conv.inputs) > 2 else None
+        if weight is None or (bias is not None and constant(bias) is None):
+            return Decline("the weight or bias is not constant")
+        if z is not None and not same_shape(z, result):
+            return Decline("the residual does not have exactly the output's shape")
+        if bias is None:
+            bias = new_constant(output, "bias", np.zeros(weight.shape[0], weight.dtype))
+        inputs = [conv.inputs[0], conv.inputs[1], bias, *([z] if z is not None else [])]
+        fused = ir.node(
+            "FusedConv",
+            inputs,
+            {**conv.attributes, "activation": "Relu"},
+            domain="com.microsoft",
+            name=conv.name,
+            metadata_props=dict(conv.metadata_props),
+        )
+        return Change(remove, [fused])
+
+
+def _other(add: ir.Node, conv: ir.Node) -> ir.Value | None:
+    left, right = add.inputs
+    return right if left is conv.outputs[0] else left

@@ -1,0 +1,133 @@
+"""The order of the passes, as plain tuples read from top to bottom, and the one function that runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable
+from typing import Literal, get_args
+
+import onnx_ir as ir
+from cnnc_runtime.errors import UsageError
+from onnx_ir.passes import common
+
+from cnnc_passes.driver import Driver, Instance
+from cnnc_passes.drop_noops import DropNoops
+from cnnc_passes.fold_batchnorm import FoldBatchNorm
+from cnnc_passes.fuse_activation import FuseActivation
+from cnnc_passes.infer_shapes import InferShapes
+from cnnc_passes.reduce_to_pool import ReduceToPool
+from cnnc_passes.rewrite import Rewrite
+from cnnc_passes.simplify import Simplify
+
+__all__ = ["TARGETS", "Pipeline", "Report", "Target", "named_passes", "optimize", "pipeline_for"]
+
+Step = Rewrite | ir.passes.PassBase
+Pipeline = tuple[Step, ...]
+Target = Literal["onnxruntime", "portable"]
+TARGETS: tuple[str, ...] = get_args(Target)
+
+# Plumbing: brings any valid model to the form in which the laws are written. Not optional, not reported.
+_PREPARE: Pipeline = (
+    common.InlinePass(),
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+    common.RemoveUnusedNodesPass(),
+    common.TopologicalSortPass(),
+)
+
+_NORMALIZE: Pipeline = (
+    Simplify(),
+    InferShapes(),
+    DropNoops(),
+    ReduceToPool(),
+)
+
+_ALGEBRA: Pipeline = (FoldBatchNorm(),)
+
+_CLEAN_UP: Pipeline = (
+    common.DeduplicateInitializersPass(),
+    common.CommonSubexpressionEliminationPass(),
+    common.RemoveUnusedNodesPass(),
+)
+
+# What only some engines understand comes last, so that every law above sees standard operators.
+_LOWER: dict[str, Pipeline] = {
+    "onnxruntime": (FuseActivation(),),
+    "portable": (),
+}
+
+
+def pipeline_for(target: Target = "onnxruntime") -> Pipeline:
+    """The passes for `target`, in order."""
+    return (*_PREPARE, *_NORMALIZE, *_ALGEBRA, *_CLEAN_UP, *_LOWER[target], common.RemoveUnusedOpsetsPass())
+
+
+def named_passes(pipeline: Iterable[Step] | None = None) -> dict[str, Step]:
+    """The passes that have a name on the command line (all but the plumbing), in order."""
+    every = pipeline if pipeline is not None else pipeline_for("onnxruntime")
+    return {step.name: step for step in every if isinstance(step, Rewrite | Simplify | InferShapes)}
+
+
+@dataclasses.dataclass
+class Report:
+    """What the passes did: every instance applied (numbered) or declined, and the nodes before and after."""
+
+    nodes_before: int
+    nodes_after: int = 0
+    instances: list[Instance] = dataclasses.field(default_factory=list)
+    changed_by: list[str] = dataclasses.field(default_factory=list)  # whole-graph passes, by name
+
+    def applied(self) -> dict[str, int]:
+        """How many instances each law applied, in pipeline order."""
+        counts: dict[str, int] = {}
+        for instance in self.instances:
+            if instance.applied:
+                counts[instance.law] = counts.get(instance.law, 0) + 1
+        return counts
+
+    def declined(self) -> list[Instance]:
+        """Where a law's pattern was found but a condition was not met."""
+        return [instance for instance in self.instances if not instance.applied]
+
+
+def optimize(
+    model: ir.Model,
+    pipeline: Pipeline | None = None,
+    *,
+    skip: Collection[str] = (),
+    only: Collection[str] | None = None,
+    limit: int | None = None,
+) -> Report:
+    """Run `pipeline` on `model`, in place.
+
+    Args:
+        model: the graph; its inputs, outputs and their names stay as they are.
+        pipeline: by default that of the target `onnxruntime`.
+        skip: names of passes to leave out (`named_passes`).
+        only: if given, the only named passes to run; plumbing always runs.
+        limit: apply no more than this many rewrite instances.
+
+    Returns:
+        what was done.
+
+    Raises:
+        UsageError: a name in `skip` or `only` is not a pass.
+        UnsupportedModelError: a pass met an operator that it cannot treat correctly.
+    """
+    steps = pipeline if pipeline is not None else pipeline_for()
+    names = named_passes(steps)
+    unknown = [name for name in (*skip, *(only or ())) if name not in named_passes() and name not in names]
+    if unknown:
+        raise UsageError(f"no pass is named {unknown[0]!r}; `cnnc passes` lists them")
+    dropped = {name for name in names if name in skip or (only is not None and name not in only)}
+
+    report = Report(nodes_before=model.graph.num_nodes())
+    driver = Driver(model, limit=limit)
+    for step in steps:
+        if isinstance(step, Rewrite):
+            if step.name not in dropped:
+                driver.run(step)
+        elif getattr(step, "name", None) not in dropped and step(model).modified and hasattr(step, "name"):
+            report.changed_by.append(step.name)
+    report.instances = driver.instances
+    report.nodes_after = model.graph.num_nodes()
+    return report

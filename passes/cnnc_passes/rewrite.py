@@ -1,0 +1,117 @@
+"""What a law is (Rewrite), what it answers (Change, Decline), and the few verbs it is written with."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+__all__ = [
+    "Change",
+    "Decline",
+    "Rewrite",
+    "constant",
+    "has_one_reader",
+    "new_constant",
+    "op_name",
+    "producer",
+    "same_shape",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """Take `remove` out of the graph, put `insert` in its place, and read `replace[old]` for each `old`.
+
+    By default the outputs of the last inserted node replace those of the last removed node.
+    Constants need no mention: the driver registers those that the new nodes read.
+    """
+
+    remove: Sequence[ir.Node]
+    insert: Sequence[ir.Node]
+    replace: Mapping[ir.Value, ir.Value] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.replace:
+            pairs = zip(self.remove[-1].outputs, self.insert[-1].outputs, strict=True)
+            object.__setattr__(self, "replace", dict(pairs))
+
+
+@dataclasses.dataclass(frozen=True)
+class Decline:
+    """The law's pattern is here, but a condition is not met: `reason` says which."""
+
+    reason: str
+
+
+class Rewrite(abc.ABC):
+    """One law: at a root node, answer a Change, a Decline, or None where the pattern is not there.
+
+    A rewrite is pure. It mutates nothing and keeps no state between nodes: the driver asks,
+    applies, numbers and reports. It lives in a file named after it, whose first line is the law.
+    """
+
+    roots: ClassVar[frozenset[str]]
+    """The operators (`op_name`) at which the law is asked."""
+
+    @property
+    def name(self) -> str:
+        """The name used on the command line: that of the file, in kebab-case."""
+        return type(self).__module__.rpartition(".")[2].replace("_", "-")
+
+    @property
+    def law(self) -> str:
+        """The equation: the first line of the file's docstring."""
+        doc = importlib.import_module(type(self).__module__).__doc__ or ""
+        return doc.strip().splitlines()[0]
+
+    @abc.abstractmethod
+    def rewrite(self, node: ir.Node) -> Change | Decline | None:
+        """Answer for `node`, whose operator is one of `roots`."""
+
+
+def op_name(node: ir.Node) -> str:
+    """`Conv` for standard operators, `com.microsoft::FusedConv` for the others."""
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
+
+
+def producer(value: ir.Value | None, *ops: str) -> ir.Node | None:
+    """The node that computes `value`, if its operator is one of `ops`."""
+    node = value.producer() if value is not None else None
+    return node if node is not None and op_name(node) in ops else None
+
+
+def has_one_reader(value: ir.Value) -> bool:
+    """True if exactly one node input reads `value` and the caller of the model does not see it."""
+    return len(value.uses()) == 1 and not value.is_graph_output()
+
+
+def constant(value: ir.Value | None) -> np.ndarray | None:
+    """The array behind `value`; None if it is absent, computed, or an input that a caller may override."""
+    if value is None or value.is_graph_input():
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def new_constant(output: ir.Value, role: str, array: np.ndarray) -> ir.Value:
+    """A new constant that serves `output`, named after it (`conv1.weight`): no old name is reused.
+
+    The driver makes the name unique when it registers the constant.
+    """
+    name = f"{output.name}.{role}"
+    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+    return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
+
+
+def same_shape(a: ir.Value, b: ir.Value) -> bool:
+    """True if both shapes are known and provably equal, symbolic axes included."""
+    if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
+        return False
+    pairs = zip(a.shape, b.shape, strict=True)
+    return all(x == y and (isinstance(x, int) or x.value is not None) for x, y in pairs)

@@ -1,0 +1,53 @@
+"""Opens image files with Pillow; whatever a broken one makes Pillow raise becomes one clear line."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnc_runtime.errors import CnncError, InvalidInputError, ResourceLimitError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["SUFFIXES", "open_image"]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+
+# Named, so that no file reaches Pillow's EPS reader, which runs Ghostscript.
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")
+
+
+def open_image(path: Path) -> Image:
+    """The first frame of an image file, decoded whole; its format is told by its content, not its name.
+
+    Raises:
+        InvalidInputError: it is not an image of a supported format, or is damaged.
+        ResourceLimitError: it has more pixels than Pillow's limit against decompression bombs.
+    """
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # large photographs, odd EXIF, palettes: none stops the decoding
+        try:
+            with Image.open(path, formats=_FORMATS) as image:
+                image.load()
+                return image.copy()  # the file is closed on return
+        except Exception as error:  # Pillow raises a dozen types on damaged files
+            raise _translated(path, error) from error
+
+
+def _translated(path: Path, error: Exception) -> CnncError:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, Image.DecompressionBombError):
+        return ResourceLimitError(f"{path} has too many pixels (a decompression bomb?): make it smaller")
+    if isinstance(error, MemoryError):
+        return ResourceLimitError(f"{path}: not enough memory to decode it")
+    if isinstance(error, UnidentifiedImageError):
+        kinds = "PNG, JPEG, BMP, WebP, TIFF, GIF, .npy or .npz"
+        return InvalidInputError(f"{path} is not an image that can be read: convert it to one of {kinds}")
+    if isinstance(error, PermissionError):
+        return InvalidInputError(f"{path} cannot be read: {error.strerror}")
+    return InvalidInputError(f"{path} is damaged: {' '.join(str(error).split()) or type(error).__name__}")

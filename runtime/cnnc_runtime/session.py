@@ -1,0 +1,141 @@
+"""Opens an onnxruntime session on the device asked for, and turns its failures into ours."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal
+
+from cnnc_runtime.errors import (
+    CnncError,
+    DeviceError,
+    InvalidInputError,
+    ResourceLimitError,
+    UnsafeInputError,
+    UnsupportedModelError,
+    UsageError,
+)
+from cnnc_runtime.providers import (
+    CPU,
+    Device,
+    has_nvidia_driver,
+    load_onnxruntime,
+    prepare_cuda,
+    unavailable_reason,
+)
+
+__all__ = ["Optimization", "model_error", "open_session"]
+
+Optimization = Literal["all", "extended", "basic", "off"]
+
+_LEVELS = {
+    "all": "ORT_ENABLE_ALL",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "basic": "ORT_ENABLE_BASIC",
+    "off": "ORT_DISABLE_ALL",
+}
+
+# onnxruntime 1.31 folds Pad(0) -> MaxPool into MaxPool's pads, which count as -inf: wrong on negative inputs.
+_WRONG_TRANSFORMERS = ["Pad_Fusion"]
+
+_log = logging.getLogger("cnnc")
+
+
+def open_session(
+    model: str | bytes, name: str, device: Device | None, threads: int | None, optimization: Optimization
+) -> tuple[Any, Device]:
+    """An InferenceSession and the device it runs on; `device` None picks CUDA where it works, else the CPU.
+
+    Args:
+        model: a path, or the serialized model.
+        name: what messages call it.
+        device: where to run; None for `auto`.
+        threads: CPU threads of one run, or None for onnxruntime's choice.
+        optimization: onnxruntime's own graph optimization.
+
+    Raises:
+        DeviceError: the device cannot be used; never a silent fallback.
+        InvalidInputError, UnsafeInputError, UnsupportedModelError, ResourceLimitError: the model cannot be.
+        UsageError: an option is out of range.
+    """
+
+    def create(on: Device) -> Any:
+        return _create(model, name, on, _options(threads, optimization))
+
+    if device is not None:
+        return create(device), device
+    cuda = Device("cuda")
+    if cuda.provider not in load_onnxruntime().get_available_providers() or not has_nvidia_driver():
+        _log.info("running on the CPU: no NVIDIA driver or no CUDA build of onnxruntime")
+        return create(CPU), CPU
+    try:
+        return create(cuda), cuda
+    except DeviceError as error:
+        _log.warning("running on the CPU: %s", error)
+        return create(CPU), CPU
+
+
+def _options(threads: int | None, optimization: Optimization) -> Any:
+    onnxruntime = load_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if optimization not in _LEVELS:
+        raise UsageError(f"`optimization` is {optimization!r}: choose {', '.join(_LEVELS)}")
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[optimization])
+    if threads is not None:
+        if threads < 1:
+            raise UsageError(f"`threads` is {threads}: at least 1")
+        options.intra_op_num_threads = threads
+    return options
+
+
+def _create(model: str | bytes, name: str, device: Device, options: Any) -> Any:
+    if device.kind != "cpu":
+        prepare_cuda()
+    try:
+        session = load_onnxruntime().InferenceSession(
+            model,
+            options,
+            providers=device.providers,
+            disabled_optimizers=_WRONG_TRANSFORMERS,
+            enable_fallback=0,  # onnxruntime's fallback prints to stdout and carries on elsewhere
+        )
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        if device.kind != "cpu" and _is_device_failure(str(error)):
+            raise DeviceError(f"{device} cannot be used: {_device_message(device, error)}") from error
+        raise model_error(name, error) from error
+    if session.get_providers()[0] != device.provider:
+        raise DeviceError(f"{device} cannot be used: {unavailable_reason(device)}")
+    return session
+
+
+def _is_device_failure(message: str) -> bool:
+    return any(word in message for word in ("CUDA", "CUDNN", "cudnn", "TensorRT", "TensorRt", "GPU"))
+
+
+def _device_message(device: Device, error: Exception) -> str:
+    if "invalid device ordinal" in str(error):
+        return f"there is no GPU {device.index}"
+    if not has_nvidia_driver() or "Please install" in str(error):
+        return unavailable_reason(device)
+    return _one_line(error)
+
+
+def model_error(name: str, error: Exception) -> CnncError:
+    """Our error for what onnxruntime raised on a model `name`, while loading or running it."""
+    kind, message = type(error).__name__, _one_line(error)
+    lower = message.lower()
+    if isinstance(error, MemoryError) or "failed to allocate" in lower or "bad_alloc" in lower:
+        return ResourceLimitError(f"{name}: not enough memory: {message}")
+    if "escape" in lower and "external" in lower:
+        return UnsafeInputError(f"{name} reads data outside its own folder: {message}")
+    unknown = ("no op registered", "is not a registered function", "officially released support", "opset")
+    if kind == "NotImplemented" or any(words in lower for words in unknown):
+        return UnsupportedModelError(f"{name} needs an operator or version this onnxruntime lacks: {message}")
+    return InvalidInputError(f"{name} cannot be used: {message}")
+
+
+def _one_line(error: Exception) -> str:
+    """Onnxruntime's message without its code, source location and line breaks."""
+    text = " ".join(str(error).split())
+    text = text.rpartition(" : ")[2] if text.startswith("[ONNXRuntimeError]") and " : " in text else text
+    return text if len(text) <= 300 else text[:297] + "..."
