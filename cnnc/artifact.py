@@ -52,6 +52,8 @@ def write_model(model: ir.Model, path: Path) -> list[Path]:
     """
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     data = f"{path.name}.data" if size > _SINGLE_FILE_LIMIT else None
+    if data is None:
+        ir.external_data.load_to_model(model)  # weights still in the source's own data file
     try:
         ir.save(model, path, external_data=data)
     except OSError as error:

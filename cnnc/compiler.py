@@ -140,9 +140,9 @@ def compile(
     clock.lap("reference")
 
     graph = front.model
-    before = model_cost(graph)
+    before = model_cost(graph, front.sizes())
     passes = optimize(graph, pipeline_for(target), skip=skip, only=only, limit=limit)
-    after = model_cost(graph)
+    after = model_cost(graph, front.sizes())
     clock.lap("rewrite")
 
     with scratch_beside(out) as scratch:

@@ -70,7 +70,8 @@ def example_for(
     if factory is not None:
         if shapes:
             raise UsageError("--example and --input-shape both say what the inputs are: give one of them")
-        return _from_factory(factory)
+        given: dict[str, Any] | Sequence[Any] | torch.Tensor = _from_factory(factory)
+        return given
     parsed = parse_shapes(shapes)
     if not parsed:
         if source.input_shape is None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from cnnc_passes.rewrite import constant
 from cnnc_runtime.errors import CnncError, UnsupportedModelError, UsageError
 from onnx_ir.passes import common
 from torch import nn
@@ -58,6 +59,8 @@ def export(
         name: {axis: dims[axis_name] for axis, axis_name in axes[name].items()} if name in axes else None
         for name in arguments
     }
+    if module.training:
+        _log.info("%s is in train mode: exported in eval mode, left as it was", type(module).__name__)
     with evaluating(module), _quiet(), torch.no_grad():
         program = _trace(module, arguments, shapes)
         model = _convert(program, shapes, opset)
@@ -104,8 +107,6 @@ def batch_axes(arguments: Mapping[str, Any]) -> dict[str, dict[int, str]]:
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put `module` in eval mode; restore the mode of each of its submodules after."""
     modes = {m: m.training for m in module.modules()}
-    if module.training:
-        _log.info("%s is in train mode: exported in eval mode, left as it was", type(module).__name__)
     module.eval()
     try:
         yield
@@ -173,8 +174,8 @@ def _clear_litter(model: ir.Model, parameters: set[str]) -> None:
     for node in model.graph:
         if node.op_type in ("Conv", "ConvTranspose") and len(node.inputs) == 3:
             bias = node.inputs[2]
-            made_up = bias is not None and bias.const_value is not None and bias.name not in parameters
-            if made_up and not bias.const_value.numpy().any():
+            values = constant(bias) if bias is not None and bias.name not in parameters else None
+            if values is not None and not values.any():
                 node.resize_inputs(2)
     common.RemoveUnusedNodesPass()(model)
 

@@ -46,6 +46,16 @@ class Frontend:
     batch_axes: dict[str, list[int]]
     oracle: Callable[[], Oracle]
 
+    def sizes(self) -> dict[str, int]:
+        """The symbols of the inputs' shapes: the batch as 1, other open axes as in the example."""
+        return {
+            axis.value: 1 if index in self.batch_axes[str(value.name)] else self.examples[str(value.name)].shape[index]
+            for value in self.model.graph.inputs
+            if value.shape is not None and value.name in self.examples
+            for index, axis in enumerate(value.shape)
+            if isinstance(axis, ir.SymbolicDim) and axis.value is not None
+        }
+
 
 def open_source(
     source: nn.Module | str | os.PathLike[str],

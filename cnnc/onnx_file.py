@@ -40,7 +40,7 @@ def load_onnx(path: str | os.PathLike[str]) -> ir.Model:
     _check_graph(proto, path)
     _check_operators(proto, path)
     try:
-        model = ir.from_proto(proto)
+        model: ir.Model = ir.from_proto(proto)
     except Exception as error:
         raise InvalidInputError(f"{path}: malformed model: {error}") from error
     _check_external_data(model, path)

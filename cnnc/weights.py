@@ -85,7 +85,8 @@ def _read_pickle(path: Path) -> Any:
     elif path.suffix == ".safetensors":
         raise InvalidInputError(f"{path}: not a valid safetensors file")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # an open file: given a name, torch.load goes by its ending
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" not in str(error) and "Unsupported" not in str(error):
             raise InvalidInputError(f"{path}: not a PyTorch checkpoint") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -40,20 +41,20 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cnnc")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def group(ctx: click.Context, debug: bool) -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
+def group(debug: bool) -> None:
     """Compile trained PyTorch CNNs to small, fast, proved ONNX artifacts; run and explain them."""
-    ctx.obj = {"debug": debug}
 
 
 def main() -> None:
     """Entry point of `cnnc`: run the command, render any error as one line, exit with its code."""
-    debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("CNNC_DEBUG"))
-    sys.exit(_run(sys.argv[1:], debug))
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    sys.exit(_run([word for word in arguments if word != "--debug"], debug))
 
 
 def _run(arguments: list[str], debug: bool) -> int:
+    _log_to_stderr()
     try:
         group.main(arguments, prog_name="cnnc", standalone_mode=False)
         sys.stdout.flush()
@@ -73,7 +74,7 @@ def _run(arguments: list[str], debug: bool) -> int:
     except CnncError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"cnnc: {error}", err=True)
+        click.echo(f"cnnc: {' '.join(str(error).split())}", err=True)
         return error.exit_code
     except Exception as error:
         if debug:
@@ -83,3 +84,13 @@ def _run(arguments: list[str], debug: bool) -> int:
             err=True,
         )
         return 1
+
+
+def _log_to_stderr() -> None:
+    """Show the library's notes (a fallback to the CPU, a mode restored), one line each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("cnnc: %(message)s"))
+    log = logging.getLogger("cnnc")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

@@ -1,4 +1,4 @@
-"""The options that say how an image becomes the input: --preprocess, --size, --crop, --mean and their like."""
+"""The options that say how an image becomes the input: --preprocess, --size, --mean and their like."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ def _numbers(context: click.Context, option: click.Parameter, text: str | None) 
     try:
         return None if text is None else tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise click.BadParameter(
-            f"{text!r}: give numbers, such as 0.485,0.456,0.406", context, option
-        ) from None
+        raise click.BadParameter(f"{text!r}: give numbers, such as 0.485,0.456,0.406", context, option) from None
 
 
 def _sides(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -41,13 +39,9 @@ _OPTIONS = (
         help="imagenet: shorter side 256, crop 224, its mean and std; unit: 0..1; symmetric: -1..1.",
     ),
     click.option("--size", callback=_sides, metavar="N|H,W", help="Resize: shorter side N, or exactly H,W."),
-    click.option(
-        "--crop", callback=_sides, metavar="N|H,W", help="Cut this from the center, after resizing."
-    ),
+    click.option("--crop", callback=_sides, metavar="N|H,W", help="Cut this from the center, after resizing."),
     click.option("--scale", type=float, metavar="F", help="Multiply the 8-bit values (default: 1/255)."),
-    click.option(
-        "--mean", callback=_numbers, metavar="A,B,C", help="Subtract, after scaling: one, or one a channel."
-    ),
+    click.option("--mean", callback=_numbers, metavar="A,B,C", help="Subtract, after scaling: one, or one a channel."),
     click.option("--std", callback=_numbers, metavar="A,B,C", help="Divide by: one, or one a channel."),
     click.option("--color", type=click.Choice(["rgb", "bgr", "gray"]), help="Channel order (default: rgb)."),
 )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from cnnc_runtime import Engine, Failure, Preprocessing
+    from cnnc_runtime import Engine, Failure, Preprocessing, Result
+    from cnnc_runtime.writers import Write
 
 __all__ = ["command"]
 
@@ -25,9 +25,7 @@ _PROGRESS_FROM = 32  # files; fewer are done before a bar could be read
 @click.argument("paths", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or tensorrt[:N].")
 @click.option("--batch", type=click.IntRange(1, 65536), metavar="N", help="Samples a run (default: 8).")
-@click.option(
-    "--top", type=click.IntRange(1), default=5, show_default=True, metavar="K", help="Classes to show."
-)
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, metavar="K", help="Classes to show.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="F", help="Class names, one a line.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a .csv, .jsonl or .npz.")
 @click.option("--force", is_flag=True, help="Overwrite the output.")
@@ -47,54 +45,82 @@ def command(
 
     A .npy of the rank of the net's input is a batch of samples, of one rank less it is one sample.
     """
-    from cnnc_runtime import load, read_items, run_items
+    from cnnc_runtime import Failure, load
     from cnnc_runtime.batch import batch_size
-    from cnnc_runtime.media import Failure, find_files
+    from cnnc_runtime.media import find_files
     from cnnc_runtime.results import describe
-    from cnnc_runtime.writers import open_writer
 
     from cnnc.cli import console
-    from cnnc.cli.run_report import show
+    from cnnc.cli.run_report import print_json, print_tables
 
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_notes_on_stderr())
-        names = console.read_labels(labels) if labels else ()
-        files = find_files(paths)
-        engine = stack.enter_context(load(model, device=device))
-        prepare = _preprocessing(engine, model, files)
+    # Pillow's remarks on large photographs, odd EXIF and palettes: none of them stops the decoding.
+    warnings.filterwarnings("ignore", module="PIL")
+    names: Sequence[str] = console.read_labels(labels) if labels else ()
+    files = find_files(paths)
+    with load(model, device=device) as engine:
         names = names or (engine.metadata.labels if engine.metadata else ())
-        report: dict[str, Any] = {
+        size = batch_size(engine, batch)
+        prepare = _preprocessing(engine, model, files)
+        records: list[dict[str, Any]] = []
+        failures: list[Failure] = []
+        done = broken = 0
+        with _writer(output, force) as write:
+            for result in _results(engine, files, prepare, size):
+                if isinstance(result, Failure):
+                    failures.append(result)
+                    continue
+                done += 1
+                record = describe(result, names, top)
+                broken += any("non_finite" in summary for summary in record["outputs"].values())
+                write(result, record)
+                if as_json or output is None:  # a data set's worth of records need not be kept
+                    records.append(record)
+            if not done:  # inside the block, so that no empty output is written
+                _raise_for(failures, done)
+        report = {
             "model": model,
             "provider": engine.provider,
             "device": engine.device,
-            "batch": batch_size(engine, batch),
+            "batch": size,
             "preprocessing": prepare.to_json() if prepare else None,
-            "results": [],
+            "results": records,
+            "failed": [{"name": failure.name, "error": str(failure.error)} for failure in failures],
         }
-        failures: list[Failure] = []
-        write = stack.enter_context(open_writer(output, force=force)) if output else None
-        items = read_items(stack.enter_context(_progress(files)), engine.inputs, prepare)
-        done = 0
-        for result in run_items(engine, items, batch):
-            if isinstance(result, Failure):
-                failures.append(result)
-                continue
-            record = describe(result, names, top)
-            done += 1
-            if write:
-                write(result, record)
-            if as_json or not write:
-                report["results"].append(record)
-        if not done:  # inside the block, so that no empty output is written
-            _raise_for(failures, done)
-    report["failed"] = [{"name": failure.name, "error": str(failure.error)} for failure in failures]
-    if output:
+    if broken:
+        console.note(f"NaN or infinity in the outputs of {broken} of {done} items")
+    if output is not None:
         console.note(f"wrote {done} result{'s' * (done != 1)} of {engine.provider} to {output}")
     if as_json:
-        click.echo(json.dumps(report))
-    elif not output:
-        show(report)
+        print_json(report)
+    elif output is None:
+        print_tables(report)
     _raise_for(failures, done)
+
+
+def _results(
+    engine: Engine, files: Sequence[Path], prepare: Preprocessing | None, size: int
+) -> Iterator[Result | Failure]:
+    """Every item's result, with a bar on stderr that counts files if there are many and someone is looking."""
+    from cnnc_runtime import read_items, run_items
+
+    if len(files) < _PROGRESS_FROM or not sys.stderr.isatty():
+        yield from run_items(engine, read_items(files, engine.inputs, prepare), size)
+        return
+    from rich.progress import Progress
+
+    from cnnc.cli import console
+
+    with Progress(console=console.err, transient=True) as progress:
+        counted = progress.track(files, description="running")
+        yield from run_items(engine, read_items(counted, engine.inputs, prepare), size)
+
+
+def _writer(output: Path | None, force: bool) -> contextlib.AbstractContextManager[Write]:
+    from cnnc_runtime.writers import open_writer
+
+    if output is None:
+        return contextlib.nullcontext(lambda result, record: None)
+    return open_writer(output, force=force)
 
 
 def _preprocessing(engine: Engine, model: str, files: Sequence[Path]) -> Preprocessing | None:
@@ -130,37 +156,3 @@ def _raise_for(failures: Sequence[Failure], done: int) -> None:
         console.note(f"skipped {failure.error}")
     if failures:
         raise PartialFailureError(f"{len(failures)} of {len(failures) + done} items failed")
-
-
-@contextlib.contextmanager
-def _notes_on_stderr() -> Iterator[None]:
-    """Show the library's log lines, such as the device that `auto` chose."""
-    from cnnc.cli import console
-
-    class _Notes(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            console.note(record.getMessage())
-
-    logger, handler = logging.getLogger("cnnc"), _Notes()
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _progress(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    """The files, with a bar on stderr that counts them; none where stderr is no terminal or they are few."""
-    if len(files) < _PROGRESS_FROM or not sys.stderr.isatty():
-        yield files
-        return
-    from rich.progress import Progress
-
-    from cnnc.cli import console
-
-    with Progress(console=console.err, transient=True) as progress:
-        yield progress.track(files, description="running")  # type: ignore[misc]

@@ -1,8 +1,9 @@
-"""The tables that `cnnc run` prints."""
+"""What `cnnc run` prints on stdout: tables, or one JSON document."""
 
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -12,12 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["show"]
+__all__ = ["print_json", "print_tables"]
 
 _PIPED_WIDTH = 10_000  # wide enough that nothing is cut
 
 
-def show(report: dict[str, Any]) -> None:
+def print_json(report: dict[str, Any]) -> None:
+    """Print the report as one line of JSON."""
+    _echo(json.dumps(report))
+
+
+def print_tables(report: dict[str, Any]) -> None:
     """Print the results: a row a class for classifiers, a row an output for the others."""
     outputs = [(r["name"], name, out) for r in report["results"] for name, out in r["outputs"].items()]
     many = len({name for _, name, _ in outputs}) > 1
@@ -30,10 +36,7 @@ def show(report: dict[str, Any]) -> None:
         _print("item", header, list(rows))
     kinds = sorted({out["scores"] for _, _, out in classes})
     scores = f"; scores: {', '.join(kinds)}" if kinds else ""
-    click.echo(f"ran on {report['provider']}{scores}")
-    broken = sum("non_finite" in out for _, _, out in outputs)
-    if broken:
-        click.echo(f"cnnc: {broken} outputs hold NaN or infinity", err=True)
+    _echo(f"ran on {report['provider']}{scores}")
 
 
 def _class_rows(outputs: list[tuple[str, str, dict[str, Any]]], many: bool) -> Iterator[tuple[str, ...]]:
@@ -60,14 +63,20 @@ def _print(first: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> 
         table.add_column(title, justify="left" if title == "class" else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_printable(cell)) for cell in row))
-    # Through click, and not rich, because rich ends the process when the reader of a pipe goes away.
+    # Not printed by rich, which ends the process when the reader of a pipe goes away.
     is_terminal = sys.stdout.isatty()
-    page = Console(
-        file=io.StringIO(), force_terminal=is_terminal, width=None if is_terminal else _PIPED_WIDTH
-    )
+    page = Console(file=io.StringIO(), force_terminal=is_terminal, width=None if is_terminal else _PIPED_WIDTH)
     with page.capture() as text:
         page.print(table)
-    click.echo("\n".join(line.rstrip() for line in text.get().splitlines()))
+    _echo("\n".join(line.rstrip() for line in text.get().splitlines()))
+
+
+def _echo(text: str) -> None:
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        # Without its errno: by that, click would know it and exit with 1, as if it were a fault.
+        raise BrokenPipeError("nobody reads our output any more") from None
 
 
 def _printable(text: str) -> str:

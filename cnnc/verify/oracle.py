@@ -86,7 +86,7 @@ class OnnxOracle:
 
         from cnnc.verify.reference import Float64Evaluator
 
-        proto = ir.to_proto(model)
+        proto = ir.to_proto(ir.external_data.load_to_model(model.clone()))
         self._evaluator = Float64Evaluator(proto)
         self._engine = Engine(proto.SerializeToString(), device="cpu", optimization="off")
 

@@ -34,7 +34,7 @@ class Float64Evaluator:
         twin = onnx.ModelProto()
         twin.CopyFrom(model)
         _to_double(twin.graph)
-        self._evaluator = ReferenceEvaluator(twin, new_ops=[Conv, FusedConv, MaxPool])
+        self._evaluator = ReferenceEvaluator(twin, new_ops=[Conv, ConvTranspose, FusedConv, MaxPool])
 
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Every output, in order; floating inputs are widened."""
@@ -50,11 +50,36 @@ class Conv(SlowConv):
     def _run(self, x: Any, w: Any, b: Any = None, auto_pad: Any = None, dilations: Any = None, group: Any = None,
              kernel_shape: Any = None, pads: Any = None, strides: Any = None) -> tuple[np.ndarray]:  # fmt: skip
         if auto_pad not in (None, "NOTSET", "VALID"):
-            return super()._run(x, w, b, auto_pad, dilations, group, kernel_shape, pads, strides)  # type: ignore[no-any-return]
+            return super()._run(x, w, b, auto_pad, dilations, group, kernel_shape, pads, strides)
         return (_convolve(x, w, b, pads, strides, dilations, group or 1),)
 
 
-class FusedConv(OpRun):  # type: ignore[misc]
+class ConvTranspose(OpRun):
+    """Transposed convolution, as a convolution of the input spread out by the stride (onnx's own cannot group)."""
+
+    op_domain = ""
+
+    def _run(self, x: Any, w: Any, b: Any = None, auto_pad: Any = None, dilations: Any = None, group: Any = None,
+             kernel_shape: Any = None, output_padding: Any = None, output_shape: Any = None, pads: Any = None,
+             strides: Any = None) -> tuple[np.ndarray]:  # fmt: skip
+        if auto_pad not in (None, "NOTSET") or output_shape:
+            raise NotImplementedError("ConvTranspose with auto_pad or output_shape")
+        rank, groups = w.ndim - 2, group or 1
+        strides, dilations = strides or [1] * rank, dilations or [1] * rank
+        pads, extra = pads or [0] * 2 * rank, output_padding or [0] * rank
+        spread = np.zeros((*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], strides, strict=True))))
+        spread[(slice(None), slice(None), *(slice(None, None, s) for s in strides))] = x
+        reach = [(k - 1) * d for k, d in zip(w.shape[2:], dilations, strict=True)]
+        margins = [r - p + e for r, p, e in zip(reach * 2, pads, [0] * rank + list(extra), strict=True)]
+        crop = [slice(max(-margins[i], 0), n + min(margins[i + rank], 0)) for i, n in enumerate(spread.shape[2:])]
+        spread = spread[(slice(None), slice(None), *crop)]
+        # (C_in, C_out/groups, *kernel) -> (C_out, C_in/groups, *kernel), each kernel turned round
+        turned = np.flip(w, tuple(range(2, w.ndim))).reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2)
+        kernels = turned.reshape(-1, w.shape[0] // groups, *w.shape[2:])
+        return (_convolve(spread, kernels, b, [max(m, 0) for m in margins], None, dilations, groups),)
+
+
+class FusedConv(OpRun):
     """com.microsoft::FusedConv with Relu: what an artifact of ours holds."""
 
     op_domain = "com.microsoft"
@@ -74,8 +99,9 @@ class MaxPool(SlowMaxPool):
     op_domain = ""
 
     def _run(self, x: Any, auto_pad: Any = None, ceil_mode: Any = None, dilations: Any = None,
-             kernel_shape: Any = None, pads: Any = None, storage_order: Any = None, strides: Any = None) -> Any:  # fmt: skip
-        if auto_pad not in (None, "NOTSET") or ceil_mode or self.n_outputs > 1:
+             kernel_shape: Any = None, pads: Any = None, storage_order: Any = None,
+             strides: Any = None) -> Any:  # fmt: skip
+        if auto_pad not in (None, "NOTSET") or ceil_mode or len(self.onnx_node.output) > 1:
             return super()._run(x, auto_pad, ceil_mode, dilations, kernel_shape, pads, storage_order, strides)
         windows = _windows(x, kernel_shape, pads, strides, dilations, -np.inf)
         return (windows.max(axis=tuple(range(-len(kernel_shape), 0))),)
@@ -107,9 +133,9 @@ def _windows(x: np.ndarray, kernel: Sequence[int], pads: Any, strides: Any, dila
     margins = [(0, 0), (0, 0), *((pads[i], pads[i + rank]) for i in range(rank))]
     padded = np.pad(x, margins, constant_values=fill)
     extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    windows = sliding_window_view(padded, extent, axis=tuple(range(2, 2 + rank)))  # type: ignore[call-overload]
+    windows = sliding_window_view(padded, extent, axis=tuple(range(2, 2 + rank)))
     steps = (slice(None), slice(None), *(slice(None, None, s) for s in strides))
-    return windows[(*steps, *(slice(None, None, d) for d in dilations))]  # type: ignore[no-any-return]
+    return windows[(*steps, *(slice(None, None, d) for d in dilations))]
 
 
 def _to_double(graph: onnx.GraphProto) -> None:

@@ -90,8 +90,8 @@ class Driver:
         for old, new in change.replace.items():
             if new in fresh:
                 new.name, new.type, new.shape = old.name, old.type, old.shape
-            elif old.is_graph_output():  # the caller knows this name, and nobody else's matters
-                new.name = old.name
+            elif old.is_graph_output():  # the caller knows this name, and how the shape was declared
+                new.name, new.type, new.shape = old.name, old.type, old.shape
         for node in change.insert:
             for output in node.outputs:
                 if output not in change.replace.values():

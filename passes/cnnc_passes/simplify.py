@@ -49,6 +49,7 @@ class Simplify(ir.passes.InPlacePass):
             return ir.passes.PassResult(model, False)
         skeleton = model.clone()
         weights = _take_out_weights(skeleton.graph)
+        ir.external_data.load_to_model(skeleton)  # the small ones that are left
         simplified = ir.from_proto(_onnxsim(ir.to_proto(skeleton)))
         if _census(simplified.graph) == _census(model.graph):
             return ir.passes.PassResult(model, False)

@@ -58,9 +58,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
         shape, dtype = _header(file)
         _check_claim(shape, dtype, info.file_size - file.tell())
         if info.file_size > _LARGEST_MEMBER:
-            raise ResourceLimitError(
-                f"{info.filename} is over 4 GiB: save it as .npy, which is read in parts"
-            )
+            raise ResourceLimitError(f"{info.filename} is over 4 GiB: save it as .npy, which is read in parts")
         file.seek(0)
         array: Array = npy.read_array(file, allow_pickle=False)
         return array

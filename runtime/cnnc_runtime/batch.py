@@ -46,9 +46,7 @@ def batch_size(engine: Engine, wanted: int | None = None) -> int:
     return size
 
 
-def run_items(
-    engine: Engine, items: Iterable[Item | Failure], batch: int | None = None
-) -> Iterator[Result | Failure]:
+def run_items(engine: Engine, items: Iterable[Item | Failure], batch: int | None = None) -> Iterator[Result | Failure]:
     """Run consecutive items of equal shape together; failures pass through, and a failed run yields them.
 
     A net with a fixed batch gets its last group filled up with repeats, whose outputs are dropped.

@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnc_runtime.errors import DeviceError, InvalidInputError, UsageError
+from cnnc_runtime.errors import CnncError, DeviceError, InvalidInputError, UsageError
 from cnnc_runtime.metadata import Metadata
 from cnnc_runtime.preflight import check_model_bytes, check_model_file
 from cnnc_runtime.providers import CPU, Device, parse_device
@@ -64,16 +64,20 @@ class Engine:
         self.session, on = open_session(model, self._name, wanted, threads, optimization)
         self.device = str(on)
         self.provider: str = self.session.get_providers()[0]
-        self.inputs = tuple(TensorSpec.of(arg) for arg in self.session.get_inputs())
-        self.outputs = tuple(TensorSpec.of(arg) for arg in self.session.get_outputs())
-        self.metadata = Metadata.from_props(self.session.get_modelmeta().custom_metadata_map)
+        try:
+            self.inputs = tuple(TensorSpec.of(arg) for arg in self.session.get_inputs())
+            self.outputs = tuple(TensorSpec.of(arg) for arg in self.session.get_outputs())
+            self.metadata = Metadata.from_props(self.session.get_modelmeta().custom_metadata_map)
+        except CnncError as error:
+            raise type(error)(f"{self._name}: {error}") from error
+        if not self.inputs or not self.outputs:
+            raise InvalidInputError(f"{self._name} has no {'outputs' if self.inputs else 'inputs'}: nothing to run")
         self._specs = {spec.name: spec for spec in self.inputs}
         self._output_names = [spec.name for spec in self.outputs]
         self._execute: Callable[[list[str], dict[str, Array]], list[Array]] = self.session.run
-        # The fast path of run(): one input, of the dtype and shape that the slow path accepted last.
-        self._only_input = self.inputs[0].name if len(self.inputs) == 1 else None
-        self._only_output = len(self.outputs) == 1
+        # The fast path of run(): the dtype and shape of a net's only input, as _checked() accepted them last.
         self._accepted: tuple[np.dtype[Any], tuple[int, ...]] | None = None
+        self._first_input = self.inputs[0].name
 
     @overload
     def run(self, x: Mapping[str, Any]) -> dict[str, Array]: ...
@@ -93,32 +97,35 @@ class Engine:
         Raises:
             InvalidInputError: a name, dtype or dimension does not fit, or the net fails on these values.
             ResourceLimitError: memory ran out.
+            DeviceError: the GPU failed.
         """
         if type(x) is np.ndarray and (x.dtype, x.shape) == self._accepted and x.flags.c_contiguous:
-            feed = {self._only_input: x}
+            feed, by_name = {self._first_input: x}, False
         else:
-            feed = self._checked(x)  # type: ignore[assignment]
+            feed, by_name = self._checked(x), isinstance(x, Mapping)
         try:
-            results = self._execute(self._output_names, feed)  # type: ignore[arg-type]
+            results = self._execute(self._output_names, feed)
+        except CnncError:
+            raise
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise model_error(self._name, error) from error
-        if isinstance(x, Mapping):
+        if by_name:
             return dict(zip(self._output_names, results, strict=True))
-        return results[0] if self._only_output else tuple(results)
+        return results[0] if len(results) == 1 else tuple(results)
 
     __call__ = run
 
     def _checked(self, x: Any) -> dict[str, Array]:
         """{input name: array that onnxruntime takes as it is}, or the error that says which does not fit."""
         if isinstance(x, Mapping):
-            if set(x) != set(self._specs):
+            if x.keys() != self._specs.keys():
                 raise InvalidInputError(f"the net takes the inputs {list(self._specs)}, got {list(x)}")
             return {name: spec.conform(_as_array(x[name], name)) for name, spec in self._specs.items()}
-        if self._only_input is None:
+        if len(self.inputs) > 1:
             raise InvalidInputError(f"the net takes the inputs {list(self._specs)}: pass a dict of them")
-        array = self._specs[self._only_input].conform(_as_array(x, self._only_input))
+        array = self.inputs[0].conform(_as_array(x, self._first_input))
         self._accepted = (array.dtype, array.shape)
-        return {self._only_input: array}
+        return {self._first_input: array}
 
     def close(self) -> None:
         """Free the session; the engine cannot run afterwards."""
@@ -170,6 +177,4 @@ def _refuse_fused(model: str | bytes, name: str, device: Device) -> None:
     session, _ = open_session(model, name, CPU, threads=1, optimization="off")
     metadata = Metadata.from_props(session.get_modelmeta().custom_metadata_map)
     if metadata is not None and metadata.target in ("onnxruntime", "cpu"):
-        raise DeviceError(
-            f"{name} is fused for onnxruntime, not for {device}: compile with --target portable"
-        )
+        raise DeviceError(f"{name} is fused for onnxruntime, not for {device}: compile with --target portable")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,14 +27,12 @@ def open_image(path: Path) -> Image:
     """
     from PIL import Image
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # large photographs, odd EXIF, palettes: none stops the decoding
-        try:
-            with Image.open(path, formats=_FORMATS) as image:
-                image.load()
-                return image.copy()  # the file is closed on return
-        except Exception as error:  # Pillow raises a dozen types on damaged files
-            raise _translated(path, error) from error
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            image.load()
+            return image.copy()  # the file is closed on return
+    except Exception as error:  # Pillow raises a dozen types on damaged files
+        raise _translated(path, error) from error
 
 
 def _translated(path: Path, error: Exception) -> CnncError:
@@ -50,4 +47,5 @@ def _translated(path: Path, error: Exception) -> CnncError:
         return InvalidInputError(f"{path} is not an image that can be read: convert it to one of {kinds}")
     if isinstance(error, PermissionError):
         return InvalidInputError(f"{path} cannot be read: {error.strerror}")
-    return InvalidInputError(f"{path} is damaged: {' '.join(str(error).split()) or type(error).__name__}")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return InvalidInputError(f"{path} is damaged, get a whole copy of it: {reason}")

@@ -1,14 +1,15 @@
-"""Paths -> items: images, folders of them, .npy and .npz, decoded one at a time as they are asked for."""
+"""Paths -> items: images, folders of them, .npy and .npz, decoded as they are asked for, or a little ahead."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cnnc_runtime.ahead import ahead
 from cnnc_runtime.arrays import Array, open_npy, read_npz
 from cnnc_runtime.errors import CnncError, InvalidInputError, ResourceLimitError, UnsupportedModelError
 from cnnc_runtime.images import SUFFIXES, open_image
@@ -61,9 +62,9 @@ def is_image(path: Path) -> bool:
 
 
 def read_items(
-    files: Sequence[Path], inputs: Sequence[TensorSpec], prepare: Preprocessing | None = None
+    files: Iterable[Path], inputs: Sequence[TensorSpec], prepare: Preprocessing | None = None
 ) -> Iterator[Item | Failure]:
-    """Decode each file when its turn comes; what cannot be used comes out as a `Failure`.
+    """Decode the files in order, images a few ahead in threads; what cannot be used comes out as a `Failure`.
 
     Args:
         files: what `find_files` gave.
@@ -79,18 +80,25 @@ def read_items(
     """
     if not inputs or any(not spec.shape for spec in inputs):
         raise UnsupportedModelError("the net has an input without a batch axis: run it from Python")
-    for file in files:
-        try:
-            yield from _read(file, inputs, prepare)
-        except CnncError as error:
-            yield Failure(str(file), error)
-        except MemoryError:
-            yield Failure(str(file), ResourceLimitError(f"{file}: not enough memory to read it"))
+
+    def start(file: Path) -> Iterable[Item | Failure]:
+        items = _items(file, inputs, prepare)
+        return list(items) if is_image(file) else items  # an image is decoded here, in a thread
+
+    for items in ahead(start, files):
+        yield from items
 
 
-def _read(
-    file: Path, inputs: Sequence[TensorSpec], prepare: Preprocessing | None
-) -> Iterator[Item | Failure]:
+def _items(file: Path, inputs: Sequence[TensorSpec], prepare: Preprocessing | None) -> Iterator[Item | Failure]:
+    try:
+        yield from _read(file, inputs, prepare)
+    except CnncError as error:
+        yield Failure(str(file), error)
+    except MemoryError:
+        yield Failure(str(file), ResourceLimitError(f"{file}: not enough memory to read it"))
+
+
+def _read(file: Path, inputs: Sequence[TensorSpec], prepare: Preprocessing | None) -> Iterator[Item | Failure]:
     _check_file(file)
     names = [spec.name for spec in inputs]
     if file.suffix.lower() == ".npz":
@@ -119,12 +127,11 @@ def _image(file: Path, spec: TensorSpec, prepare: Preprocessing | None) -> Item:
             array = array.astype(spec.dtype)  # the pixels are ours to round, to float16 too
         return Item(str(file), {spec.name: spec.sample.conform(array)})
     except CnncError as error:
-        raise type(error)(f"{file}: {error}") from error
+        way_out = "" if prepare.resize or prepare.crop else "; this preprocessing does not resize: compile with --size"
+        raise type(error)(f"{file}: {error}{way_out}") from error
 
 
-def _samples(
-    name: str, arrays: Mapping[str, Array], inputs: Sequence[TensorSpec]
-) -> Iterator[Item | Failure]:
+def _samples(name: str, arrays: Mapping[str, Array], inputs: Sequence[TensorSpec]) -> Iterator[Item | Failure]:
     """Arrays of the inputs' ranks are batches of samples, of one rank less each is one sample."""
     is_batch = all(arrays[spec.name].ndim == len(spec.shape) for spec in inputs)
     try:
@@ -161,7 +168,5 @@ def _check_file(file: Path) -> None:
 
 
 def _is_visible_image(file: Path, folder: Path) -> bool:
-    hidden = any(
-        part.startswith(".") for part in file.relative_to(folder).parts
-    )  # such as macOS's ._photo.jpg
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)  # such as macOS's ._photo.jpg
     return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()

@@ -44,9 +44,7 @@ def check_model_file(path: str | os.PathLike[str]) -> None:
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
     if size > _LARGEST_PROTOBUF:
-        raise InvalidInputError(
-            f"{path} is over 2 GiB, too much for one protobuf: save it with external data"
-        )
+        raise InvalidInputError(f"{path} is over 2 GiB, too much for one protobuf: save it with external data")
     check_model_bytes(head, str(path))
 
 

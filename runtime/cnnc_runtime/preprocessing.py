@@ -58,9 +58,7 @@ class Preprocessing:
             if not all(math.isfinite(value) for value in values) or (name != "mean" and 0 in values):
                 raise UsageError(f"`{name}` is {values}: finite values, and not zero in scale and std")
             if len(values) not in (1, self.channels):
-                raise UsageError(
-                    f"`{name}` has {len(values)} values, `color` {self.color} needs {self.channels}"
-                )
+                raise UsageError(f"`{name}` has {len(values)} values, `color` {self.color} needs {self.channels}")
 
     @property
     def channels(self) -> int:
@@ -123,9 +121,7 @@ class Preprocessing:
             parts.append("resized to {}x{}".format(*self.resize))
         if self.crop is not None:
             parts.append("center crop {}x{}".format(*self.crop))
-        lowest, highest = (
-            (255 * self.scale * full - np.array(self.mean)) / np.array(self.std) for full in (0, 1)
-        )
+        lowest, highest = ((255 * self.scale * full - np.array(self.mean)) / np.array(self.std) for full in (0, 1))
         parts.append(f"values {lowest.min():.4g}..{highest.max():.4g}")
         return ", ".join(parts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any, Literal
 
 from cnnc_runtime.errors import (
@@ -64,8 +65,8 @@ def open_session(
     if device is not None:
         return create(device), device
     cuda = Device("cuda")
-    if cuda.provider not in load_onnxruntime().get_available_providers() or not has_nvidia_driver():
-        _log.info("running on the CPU: no NVIDIA driver or no CUDA build of onnxruntime")
+    if not has_nvidia_driver() or cuda.provider not in load_onnxruntime().get_available_providers():
+        _log.info("running on the CPU: no %s", "CUDA in this onnxruntime" if has_nvidia_driver() else "NVIDIA driver")
         return create(CPU), CPU
     try:
         return create(cuda), cuda
@@ -100,16 +101,12 @@ def _create(model: str | bytes, name: str, device: Device, options: Any) -> Any:
             enable_fallback=0,  # onnxruntime's fallback prints to stdout and carries on elsewhere
         )
     except Exception as error:  # onnxruntime's exceptions share no base class
-        if device.kind != "cpu" and _is_device_failure(str(error)):
+        if device.kind != "cpu" and re.search("CUDA|CUDNN|TensorRT|GPU", _one_line(error), re.IGNORECASE):
             raise DeviceError(f"{device} cannot be used: {_device_message(device, error)}") from error
         raise model_error(name, error) from error
     if session.get_providers()[0] != device.provider:
         raise DeviceError(f"{device} cannot be used: {unavailable_reason(device)}")
     return session
-
-
-def _is_device_failure(message: str) -> bool:
-    return any(word in message for word in ("CUDA", "CUDNN", "cudnn", "TensorRT", "TensorRt", "GPU"))
 
 
 def _device_message(device: Device, error: Exception) -> str:
@@ -124,18 +121,32 @@ def model_error(name: str, error: Exception) -> CnncError:
     """Our error for what onnxruntime raised on a model `name`, while loading or running it."""
     kind, message = type(error).__name__, _one_line(error)
     lower = message.lower()
-    if isinstance(error, MemoryError) or "failed to allocate" in lower or "bad_alloc" in lower:
+
+    def says(*phrases: str) -> bool:
+        return any(phrase in lower for phrase in phrases)
+
+    if isinstance(error, MemoryError) or says("failed to allocate", "bad_alloc", "bad allocation", "out of memory"):
         return ResourceLimitError(f"{name}: not enough memory: {message}")
-    if "escape" in lower and "external" in lower:
+    if says("cuda failure", "cudnn failure", "cublas failure"):
+        return DeviceError(f"the GPU failed on {name}: {message}")
+    if says("escapes model directory", "absolute path not allowed"):
         return UnsafeInputError(f"{name} reads data outside its own folder: {message}")
-    unknown = ("no op registered", "is not a registered function", "officially released support", "opset")
-    if kind == "NotImplemented" or any(words in lower for words in unknown):
+    if kind == "InvalidProtobuf":
+        return InvalidInputError(f"{name} is damaged, or no ONNX file: get a whole copy of it")
+    if kind == "NotImplemented" or says(
+        "no op registered", "not a registered function", "under development", "unsupported model ir version"
+    ):
         return UnsupportedModelError(f"{name} needs an operator or version this onnxruntime lacks: {message}")
     return InvalidInputError(f"{name} cannot be used: {message}")
 
 
+# Its code, the file's name (which we say ourselves), and where in its C++ source it was raised.
+_CLUTTER = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed:"
+    r"|[^\s:]+\.(?:cc|h|hpp|cu):\d+ (?:[^()]*::~?\w+\([^()]*\)(?: const)? |\w+ )?"
+)
+
+
 def _one_line(error: Exception) -> str:
-    """Onnxruntime's message without its code, source location and line breaks."""
-    text = " ".join(str(error).split())
-    text = text.rpartition(" : ")[2] if text.startswith("[ONNXRuntimeError]") and " : " in text else text
+    text = _CLUTTER.sub("", " ".join(str(error).split()))
     return text if len(text) <= 300 else text[:297] + "..."

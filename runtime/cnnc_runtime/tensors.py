@@ -62,7 +62,7 @@ class TensorSpec:
         Raises:
             InvalidInputError: the dtype cannot be converted without loss, or the shape does not fit.
         """
-        if not np.can_cast(array.dtype, self.dtype, "safe"):
+        if array.dtype != self.dtype and not np.can_cast(array.dtype, self.dtype, "safe"):
             raise InvalidInputError(
                 f"input {self.name!r} expects {self.dtype}, which cannot hold every {array.dtype} exactly: "
                 f'convert it yourself with .astype("{self.dtype}")'

@@ -17,7 +17,7 @@ from cnnc_runtime.atomic import replacing
 from cnnc_runtime.batch import Result
 from cnnc_runtime.errors import UsageError
 
-__all__ = ["FORMATS", "open_writer"]
+__all__ = ["FORMATS", "Write", "open_writer"]
 
 Record = dict[str, Any]
 Write = Callable[[Result, Record], None]

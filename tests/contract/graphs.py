@@ -77,7 +77,7 @@ def _array(kind: str, shape: list[int], dtype: np.dtype, rng: np.random.Generato
         "large": noise * (1e4 if dtype == np.float32 else 10),
         "spike": spike,
     }
-    return arrays[kind].astype(dtype)
+    return np.asarray(arrays[kind]).astype(dtype)
 
 
 def run_exactly(proto: onnx.ModelProto, feed: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -111,7 +111,8 @@ def traps(proto: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
         trap.graph.output[-1].type.CopyFrom(value.type)
         yield trap
     for tensor in proto.graph.initializer:  # a weight is an input that a caller may override
-        if tensor.data_type == TensorProto.FLOAT and "var" not in tensor.name:
+        meaningful = "var" not in tensor.name and not any(node.op_type == "Resize" for node in proto.graph.node)
+        if tensor.data_type == TensorProto.FLOAT and meaningful:  # no negative variance or scale
             trap = copy(proto)
             trap.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
             yield trap

@@ -56,8 +56,8 @@ def conv_bn_with(**replaced: np.ndarray) -> onnx.ModelProto:
 
 
 def float16_overflow() -> onnx.ModelProto:
-    """Gamma 10 over a variance of 1e-6 is a factor of 1e4: finite in float32, not in float16."""
-    small, large = np.full(6, 1e-6, np.float32), np.full(6, 100, np.float32)
+    """A gamma of 6e4 over a deviation of 0.03 is a factor of 2e6: finite in float32, not in float16."""
+    small, large = np.full(6, 1e-6, np.float32), np.full(6, 6e4, np.float32)
     return to_float16(conv_bn_with(var=small, gamma=large))
 
 

@@ -1,0 +1,140 @@
+"""analyze(): any source -> its graph -> what every layer costs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import onnx_ir as ir
+from cnnc_passes.costs import concrete_shape, model_cost, node_cost, with_batch_of_one
+from cnnc_passes.infer_shapes import InferShapes
+from cnnc_passes.rewrite import op_name
+from cnnc_passes.shapes import size_formula
+from cnnc_passes.windows import node_windows
+from cnnc_runtime.metadata import Metadata
+from onnx_ir.passes import common
+
+from cnnc.analysis.dense import as_fully_connected
+from cnnc.analysis.inputs import batch_size, fix_input_shapes, require_known_inputs
+from cnnc.analysis.memory import peak_activation_bytes
+from cnnc.analysis.names import layer_name
+from cnnc.analysis.result import Analysis, FullyConnected, Layer, Totals
+
+__all__ = ["analyze", "analyze_model"]
+
+
+def analyze(
+    source: str | os.PathLike[str] | ir.Model,
+    *,
+    input_shapes: Sequence[str] | None = None,
+    arguments: Mapping[str, str] | None = None,
+) -> Analysis:
+    """Show what every layer of `source` costs, before any rewrite.
+
+    Args:
+        source: an .onnx file (PyTorch is not needed for it), a zoo name, `file.py:factory`, `pkg.mod:factory`,
+            or a graph.
+        input_shapes: `["x:1,3,224,224"]`, for open sizes; the batch counts as 1 unless given here.
+        arguments: keyword arguments of the factory, as text.
+
+    Raises:
+        CnncError: UsageError if a size is not known; else as `cnnc.compile`, for the source.
+    """
+    from cnnc.examples import parse_shapes
+    from cnnc.frontend import open_source
+    from cnnc.onnx_file import load_onnx
+    from cnnc.source import resolve
+
+    shapes = parse_shapes(input_shapes or ())
+    if isinstance(source, ir.Model):
+        model, name = source.clone(), source.graph.name or "model"
+    else:
+        found = resolve(os.fspath(source), arguments=arguments)
+        name = found.name
+        if found.path is not None:
+            model = load_onnx(Path(found.path))
+        else:
+            model = open_source(os.fspath(source), arguments=arguments, input_shapes=tuple(input_shapes or ())).model
+    sizes = fix_input_shapes(model, shapes)
+    return analyze_model(model, name=name, sizes=sizes)
+
+
+def analyze_model(model: ir.Model, *, name: str, sizes: Mapping[str, int] | None = None) -> Analysis:
+    """Analyze a graph, which stays as it is; its weights are not read.
+
+    Args:
+        model: a graph, exported, rewritten or read from a file.
+        name: what to call it.
+        sizes: values of its symbolic sizes, `{"height": 224}`; an open batch counts as 1.
+
+    Raises:
+        UsageError: an input has an open size.
+        InvalidInputError: the shapes contradict each other, or the metadata is malformed.
+    """
+    sizes = with_batch_of_one(model, sizes)
+    require_known_inputs(model, sizes)
+    graph = model.clone()
+    common.InlinePass()(graph)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
+    InferShapes()(graph)
+    cost = model_cost(graph, sizes)
+    layers = tuple(_layer(node, sizes, cost.macs) for node in _layers(graph.graph))
+    totals = Totals(
+        params=cost.params,
+        macs=cost.macs,
+        flops=cost.flops,
+        weight_bytes=cost.weight_bytes,
+        peak_activation_bytes=peak_activation_bytes(graph.graph, sizes),
+        fully_connected=_without_convolutions(layers),
+    )
+    return Analysis(name, batch_size(graph, sizes), totals, layers, _source_cost(model), graph)
+
+
+def _layers(graph: ir.Graph) -> Iterator[ir.Node]:
+    """The nodes that compute on the data; not those that only compute shapes, or weights from weights."""
+    activations = {value for value in graph.inputs if value.const_value is None}
+    for node in graph:
+        if node.op_type not in ("Shape", "Size") and not activations.isdisjoint(node.inputs):
+            activations.update(node.outputs)
+            yield node
+
+
+def _layer(node: ir.Node, sizes: Mapping[str, int], all_macs: int) -> Layer:
+    cost = node_cost(node, sizes)
+    return Layer(
+        name=layer_name(node),
+        op=op_name(node),
+        input_shapes=tuple(
+            concrete_shape(value, sizes) for value in node.inputs if value is not None and value.const_value is None
+        ),
+        output_shape=concrete_shape(node.outputs[0], sizes),
+        size_formula=_size_formulas(node, sizes),
+        params=cost.params,
+        macs=cost.macs,
+        flops=cost.flops,
+        macs_share=cost.macs / all_macs if all_macs else 0.0,
+        fully_connected=as_fully_connected(node, sizes),
+    )
+
+
+def _size_formulas(node: ir.Node, sizes: Mapping[str, int]) -> tuple[str, ...]:
+    windows = node_windows(node)
+    shape = concrete_shape(node.inputs[0], sizes) if windows and node.inputs[0] is not None else None
+    if windows is None or shape is None or "output_shape" in node.attributes:
+        return ()
+    return tuple(map(size_formula, shape[2:], windows))
+
+
+def _without_convolutions(layers: Sequence[Layer]) -> FullyConnected:
+    costs = [layer.fully_connected or layer for layer in layers]
+    return FullyConnected(params=sum(cost.params for cost in costs), macs=sum(cost.macs for cost in costs))
+
+
+def _source_cost(model: ir.Model) -> dict[str, int] | None:
+    """The costs before the rewrites, which `cnnc compile` stores in its artifacts."""
+    metadata = Metadata.from_props(model.metadata_props)
+    before = (metadata.report or {}).get("before") if metadata is not None else None
+    if not isinstance(before, dict):
+        return None
+    return {str(key): value for key, value in before.items() if isinstance(value, int)}

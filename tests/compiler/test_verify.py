@@ -1,0 +1,146 @@
+"""The proof itself: oracle, tolerance and inputs; a difference beyond rounding never passes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from cnnc_runtime.errors import UnsupportedModelError, VerificationError
+
+from cnnc.verify import TorchOracle, cases_for, expectations, verify
+from cnnc.verify.reference import Float64Evaluator
+from cnnc.verify.tolerance import accepts, relative_error
+from tests.contract.graphs import feeds, model, node, run_on_engine, weights
+from tests.nets import Residual
+
+EXAMPLES = {"x": np.zeros((2, 3, 12, 12), np.float32)}
+
+
+def check(net: torch.nn.Module, run) -> object:  # type: ignore[no-untyped-def]
+    cases = cases_for(EXAMPLES, {"x": [0]}, seed=0)
+    return verify(expectations(TorchOracle(net), cases), run, oracle="o", provider="p", seed=0)
+
+
+def run_of(net: torch.nn.Module):  # type: ignore[no-untyped-def]
+    net.eval()
+
+    def run(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with torch.inference_mode():
+            return {"y": net(torch.from_numpy(feed["x"])).numpy()}
+
+    return run
+
+
+def test_the_network_equals_itself() -> None:
+    net = Residual()
+    certificate = check(net, run_of(net))
+    assert certificate.error == certificate.own_error > 0
+
+
+@pytest.mark.parametrize("parameter", ["stem.weight", "bn.running_mean", "conv1.bias", "fc.weight"])
+def test_one_percent_on_one_filter_is_caught(parameter: str) -> None:
+    net, wrong = Residual(), Residual()
+    wrong.load_state_dict(net.state_dict())
+    wrong.state_dict()[parameter][0] *= 1.01
+    with pytest.raises(VerificationError, match="no rounding"):
+        check(net, run_of(wrong))
+
+
+def test_a_different_batch_size_is_proved() -> None:
+    net = Residual()
+    honest = run_of(net)
+
+    def baked(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": honest(feed)["y"][:2]}
+
+    with pytest.raises(VerificationError, match=r"shape \(2, 5\), the original \(3, 5\)"):
+        check(net, baked)
+
+
+def test_state_between_calls_is_caught() -> None:
+    net = Residual()
+    honest, calls = run_of(net), iter(range(100))
+
+    def drifting(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": honest(feed)["y"] * (1 + next(calls) * 1e-3).__float__()}
+
+    with pytest.raises(VerificationError):
+        check(net, lambda feed: {"y": drifting(feed)["y"].astype(np.float32)})
+
+
+def test_type_and_number_of_outputs_count() -> None:
+    net = Residual()
+    honest = run_of(net)
+    with pytest.raises(VerificationError, match="float64, the original float32"):
+        check(net, lambda feed: {"y": honest(feed)["y"].astype(np.float64)})
+    with pytest.raises(VerificationError, match="0 outputs"):
+        check(net, lambda feed: {})
+
+
+def test_oracle_leaves_the_module_alone() -> None:
+    net = Residual().train()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    exact = TorchOracle(net).exact(EXAMPLES)
+    assert exact[0].dtype == np.float64 and net.training
+    assert all(torch.equal(before[n], t) and before[n].dtype == t.dtype for n, t in net.state_dict().items())
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_network_that_cannot_be_widened_is_refused() -> None:
+    class Fixed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kernel = torch.ones(1, 3, 1, 1)  # neither parameter nor buffer
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.conv2d(x, self.kernel)
+
+    with pytest.raises(UnsupportedModelError, match="cannot be run in float64"):
+        TorchOracle(Fixed()).exact(EXAMPLES)
+
+
+def test_cases_are_seeded_and_cover_sign_spike_and_batch() -> None:
+    first, again = (cases_for(EXAMPLES, {"x": [0]}, seed=4) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a.feed["x"], b.feed["x"])
+    noise, negative, spike = first[1].feed["x"]
+    assert noise.min() < 0 < noise.max() and negative.max() < 0
+    assert np.count_nonzero(spike) == 1
+    fixed = cases_for(EXAMPLES, {}, seed=4)
+    assert [case.feed["x"].shape for case in fixed] == [(2, 3, 12, 12)] * 3
+
+
+def test_error_is_that_of_the_worst_item() -> None:
+    exact = np.array([[1000.0, 0.0], [1.0, 0.0]])
+    off = exact + np.array([[0, 0], [0.01, 0]])
+    assert relative_error(off, exact) == pytest.approx(0.01)  # not drowned by the first item's scale
+
+
+def test_special_values() -> None:
+    inf, nan = np.array([[np.inf, 1.0]]), np.array([[np.nan, 1.0]])
+    assert relative_error(inf, inf) == 0 and relative_error(nan, nan) == 0
+    assert relative_error(nan, inf) == np.inf
+    assert relative_error(-inf, inf) == np.inf
+    assert relative_error(nan, np.array([[1.0, 1.0]])) == np.inf
+    assert relative_error(np.zeros((2, 2)), np.zeros((2, 2))) == 0
+    assert not accepts(float("nan"), 1.0) and not accepts(float("inf"), 1e-7)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_float64_convolution_and_pooling_equal_the_engine(rank: int, groups: int) -> None:
+    constants = {"w": weights(6, 4 // groups, *(3,) * rank), "b": weights(6)}
+    conv = node(
+        "Conv", "x w b", "c", group=groups, strides=[2] * rank, dilations=[2] * rank, pads=[1] * rank + [2] * rank
+    )
+    transposed = node("ConvTranspose", "c v", "t", group=groups, strides=[2] * rank, pads=[1] * 2 * rank,
+                      output_padding=[1] * rank, dilations=[2] + [1] * (rank - 1))  # fmt: skip
+    constants["v"] = weights(6, 4 // groups, *(3,) * rank)
+    pool = node("MaxPool", "t", "y", kernel_shape=[2] * rank, strides=[2] * rank, pads=[1] + [0] * (2 * rank - 1))
+    proto = model([conv, transposed, pool], {"x": ["batch", 4, *(11,) * rank]}, ["y"], constants)
+    for feed in feeds(proto):
+        exact = Float64Evaluator(proto).run(feed)[0]
+        assert exact.dtype == np.float64
+        assert relative_error(run_on_engine(proto, feed)[0], exact) < 1e-6

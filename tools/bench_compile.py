@@ -1,0 +1,105 @@
+"""What a compilation costs, against the export it contains: time and peak memory, each in its own process.
+
+    python tools/bench_compile.py [NET] [--rounds N]     default: resnet18, 3 rounds
+
+Contenders, in turn: `import` (PyTorch alone: the memory floor), `export` (torch.onnx.export with
+dynamo=True, written to a file), `verify` (one verification of a finished artifact: oracle, original and
+engine on the proof's inputs), `compile` (`cnnc.compile`, written to a file). Times are inside the process,
+imports of the contender's libraries included, that of PyTorch and the building of the net not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+CONTENDERS = ("import", "export", "verify", "compile")
+
+
+def main() -> None:
+    """Print a table of medians and the ratios that matter."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("net", nargs="?", default="resnet18")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--artifact", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contender:
+        print(json.dumps(contend(options.contender, options.net, options.artifact)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        artifact = str(Path(folder) / "net.onnx")
+        child(options.net, "compile", artifact)
+        results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+        for _ in range(options.rounds):
+            for name in CONTENDERS:
+                results[name].append(child(options.net, name, artifact))
+    seconds = {name: statistics.median(r["seconds"] for r in rounds) for name, rounds in results.items()}
+    peak = {name: statistics.median(r["peak_mb"] for r in rounds) for name, rounds in results.items()}
+    weights = results["compile"][0]["weights_mb"]
+    print(f"{options.net}: weights {weights:.1f} MB, medians of {options.rounds} rounds")
+    for name in CONTENDERS:
+        spread = sorted(r["seconds"] for r in results[name])
+        print(
+            f"  {name:<8} {seconds[name]:6.2f} s ({spread[0]:.2f} to {spread[-1]:.2f})   peak {peak[name]:7.0f} MB, "
+            f"{(peak[name] - peak['import']) / weights:5.1f}x weights above PyTorch alone"
+        )
+    ratio = seconds["compile"] / (seconds["export"] + seconds["verify"])
+    print(f"  compile / (export + one verification) = {ratio:.2f}")
+
+
+def child(net: str, contender: str, artifact: str) -> dict[str, float]:
+    """One contender in a process of its own."""
+    command = [sys.executable, __file__, net, "--contender", contender, "--artifact", artifact]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def contend(contender: str, net: str, artifact: str) -> dict[str, Any]:
+    """Do the work; seconds, peak resident memory of this process, size of the weights."""
+    import torch
+
+    from cnnc.zoo import ZOO, build
+
+    module = build(net) if contender != "import" else None
+    shape = ZOO[net].input_shape
+    start = time.perf_counter()
+    if contender == "export":
+        assert module is not None
+        x = torch.zeros(2, *shape)
+        batch = ({0: torch.export.Dim("batch")},)
+        torch.onnx.export(module, (x,), artifact + ".raw", dynamo=True, dynamic_shapes=batch, verbose=False)
+    elif contender == "verify":
+        import numpy as np
+
+        from cnnc.verify import TorchOracle, cases_for, expectations, verify
+        from cnnc_runtime import load
+
+        assert module is not None
+        oracle = TorchOracle(module)
+        cases = cases_for({"x": np.zeros((2, *shape), np.float32)}, {"x": [0]}, seed=0)
+        expected = expectations(oracle, cases)
+        engine = load(artifact, device="cpu")
+        verify(expected, lambda feed: engine.run(dict(feed)), oracle="", provider="", seed=0)
+    elif contender == "compile":
+        import cnnc
+
+        assert module is not None
+        cnnc.compile(module, torch.zeros(1, *shape), artifact)
+    seconds = time.perf_counter() - start
+    weights = sum(t.nbytes for t in module.state_dict().values()) / 1e6 if module is not None else 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # KiB on Linux
+    return {"seconds": seconds, "peak_mb": peak * 1.024, "weights_mb": weights}
+
+
+if __name__ == "__main__":
+    main()
