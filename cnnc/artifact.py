@@ -11,6 +11,7 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+from cnnc.onnx_stream import stream_model
 from cnnc_runtime.errors import OutputError
 
 __all__ = ["append_metadata", "check_writable", "publish", "scratch_beside", "write_model"]
@@ -52,10 +53,12 @@ def write_model(model: ir.Model, path: Path) -> list[Path]:
     """
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     data = f"{path.name}.data" if size > _SINGLE_FILE_LIMIT else None
-    if data is None:
-        ir.external_data.load_to_model(model)  # weights still in the source's own data file
     try:
-        ir.save(model, path, external_data=data)
+        if data is None:
+            with path.open("wb") as file:
+                stream_model(model, file)
+        else:
+            ir.save(model, path, external_data=data)
     except OSError as error:
         raise OutputError(f"{path.name} could not be written: {error.strerror}") from error
     return [path] if data is None else [path.with_name(data), path]

@@ -19,8 +19,9 @@ from cnnc_runtime.preprocessing import Preprocessing
 
 from cnnc._version import __version__
 from cnnc.artifact import append_metadata, check_writable, publish, scratch_beside, write_model
-from cnnc.frontend import open_source
-from cnnc.verify import Certificate, cases_for, expectations, verify
+from cnnc.frontend import Frontend, open_source
+from cnnc.memory import release_memory
+from cnnc.verify import Case, Certificate, Expected, cases_for, expectations, verify
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,11 +136,10 @@ def compile(
     clock.lap("export")
     _check_labels(labels, front.model)
     cases = cases_for(front.examples, front.batch_axes, seed)
-    oracle = front.oracle() if prove else None
-    expected = expectations(oracle, cases) if oracle else []
+    truth, expected = _expectations(front, cases) if prove else ("", [])
     clock.lap("reference")
 
-    graph = front.model
+    name, graph = front.name, front.model
     before = model_cost(graph, front.sizes())
     passes = optimize(graph, pipeline_for(target), skip=skip, only=only, limit=limit)
     after = model_cost(graph, front.sizes())
@@ -147,24 +147,36 @@ def compile(
 
     with scratch_beside(out) as scratch:
         files = write_model(graph, scratch / (out.name if out else "model.onnx"))
+        del front, graph  # the weights are in the file now: the engine may have their memory
+        release_memory()
         clock.lap("write")
         certificate = None
-        if oracle is not None:
+        if prove:
             with Engine(files[-1], device=device) as engine:
                 certificate = verify(
                     expected,
                     lambda feed: engine.run(dict(feed)),
-                    oracle=oracle.description,
+                    oracle=truth,
                     provider=engine.provider,
                     seed=seed,
                 )
         clock.lap("verify")
-        report = CompileReport(front.name, target, passes, before, after, certificate, clock.seconds)
+        report = CompileReport(name, target, passes, before, after, certificate, clock.seconds)
         append_metadata(files[-1], _describe(report, preprocessing, labels).to_props())
         if out is None:
             return Compiled(report, None, _whole(files))
         publish(files, out)
     return Compiled(report, out, None)
+
+
+def _expectations(front: Frontend, cases: Sequence[Case]) -> tuple[str, list[Expected]]:
+    """What the oracle is, and what it says; the oracle itself (its weights are twice the network's) ends here."""
+    oracle = front.oracle()
+    expected = expectations(oracle, cases)
+    description = oracle.description
+    del oracle
+    release_memory()
+    return description, expected
 
 
 class _Clock:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-from cnnc_passes.costs import concrete_shape, model_cost, node_cost, with_batch_of_one
+from cnnc_passes.costs import model_cost, node_cost
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.shapes import size_formula
+from cnnc_passes.sizes import concrete_shape, with_batch_of_one
 from cnnc_passes.windows import node_windows
 from cnnc_runtime.metadata import Metadata
 from onnx_ir.passes import common
@@ -20,6 +21,9 @@ from cnnc.analysis.inputs import batch_size, fix_input_shapes, require_known_inp
 from cnnc.analysis.memory import peak_activation_bytes
 from cnnc.analysis.names import layer_name
 from cnnc.analysis.result import Analysis, FullyConnected, Layer, Totals
+
+if TYPE_CHECKING:
+    from cnnc.source import Source
 
 __all__ = ["analyze", "analyze_model"]
 
@@ -42,7 +46,6 @@ def analyze(
         CnncError: UsageError if a size is not known; else as `cnnc.compile`, for the source.
     """
     from cnnc.examples import parse_shapes
-    from cnnc.frontend import open_source
     from cnnc.onnx_file import load_onnx
     from cnnc.source import resolve
 
@@ -52,12 +55,17 @@ def analyze(
     else:
         found = resolve(os.fspath(source), arguments=arguments)
         name = found.name
-        if found.path is not None:
-            model = load_onnx(Path(found.path))
-        else:
-            model = open_source(os.fspath(source), arguments=arguments, input_shapes=tuple(input_shapes or ())).model
+        model = load_onnx(found.path) if found.path is not None else _export(found, input_shapes or ())
     sizes = fix_input_shapes(model, shapes)
     return analyze_model(model, name=name, sizes=sizes)
+
+
+def _export(source: Source, input_shapes: Sequence[str]) -> ir.Model:
+    from cnnc.examples import example_for
+    from cnnc.export import export
+
+    assert source.module is not None
+    return export(source.module, example_for(source, shapes=input_shapes))
 
 
 def analyze_model(model: ir.Model, *, name: str, sizes: Mapping[str, int] | None = None) -> Analysis:

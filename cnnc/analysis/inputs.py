@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
-from cnnc_passes.costs import concrete_shape
-from cnnc_passes.shapes import dims_of
+from cnnc_passes.dims import UNKNOWN, dims_of
+from cnnc_passes.sizes import concrete_shape, sizes_from
 from cnnc_runtime.errors import UsageError
 
 __all__ = ["batch_size", "fix_input_shapes", "require_known_inputs"]
@@ -55,12 +55,12 @@ def batch_size(model: ir.Model, sizes: Mapping[str, int]) -> int:
 
 
 def _fix(value: ir.Value, shape: Sequence[int]) -> dict[str, int]:
-    declared = dims_of(value.shape) if value.shape is not None else [ir.SymbolicDim(None)] * len(shape)
+    declared = dims_of(value.shape) if value.shape is not None else [UNKNOWN] * len(shape)
     fits = len(declared) == len(shape) and all(
         not isinstance(old, int) or old == new for old, new in zip(declared, shape, strict=True)
     )
     if not fits:
         raise UsageError(f"--input-shape {list(shape)}: input {value.name!r} has the shape {value.shape}")
+    sizes = sizes_from(value.shape, shape)
     value.shape = ir.Shape(shape)
-    pairs = zip(declared, shape, strict=True)
-    return {old.value: new for old, new in pairs if isinstance(old, ir.SymbolicDim) and old.value is not None}
+    return sizes

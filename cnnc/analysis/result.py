@@ -75,6 +75,11 @@ class Totals:
     peak_activation_bytes: int
     fully_connected: FullyConnected
 
+    @property
+    def ratio(self) -> float | None:
+        """How many times the parameters the model would have without convolutions."""
+        return self.fully_connected.params / self.params if self.params else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cnnc.analysis.result import Analysis, Layer
@@ -13,69 +14,69 @@ from cnnc.analysis.result import Analysis, Layer
 __all__ = ["footer", "human", "layer_table", "print_analysis"]
 
 _BAR = 8  # characters
+_PREFIXES = ("", "k", "M", "G", "T", "P")
 _UNLIMITED = 1000  # columns; a pipe has no edge at which to cut
 
 
 class _Column(NamedTuple):
     title: str
     cell: Callable[[Layer], str]
-    from_width: int = 0
-    """Terminal columns below which this one is left out."""
     justify: Literal["left", "right"] = "right"
+    total: Callable[[Analysis], str] = lambda _: ""
 
 
 _COLUMNS = (
-    _Column("layer", lambda layer: layer.name, justify="left"),
-    _Column("op", lambda layer: _short(layer.op), justify="left"),
+    _Column("layer", lambda layer: layer.name, "left", lambda _: "total"),
+    _Column("op", lambda layer: _short(layer.op), "left"),
     _Column("output", lambda layer: _size(layer.output_shape)),
-    _Column("output size", lambda layer: "; ".join(dict.fromkeys(layer.size_formula)), 160, "left"),
-    _Column("params", lambda layer: human(layer.params) if layer.params else ""),
-    _Column("MACs", lambda layer: human(layer.macs) if layer.macs else ""),
-    _Column("FLOPs", lambda layer: human(layer.flops) if layer.flops else "", 120),
-    _Column("", lambda layer: _bar(layer.macs_share), 120, "left"),
+    _Column("output size", lambda layer: "; ".join(dict.fromkeys(layer.size_formula)), "left"),
+    _Column("params", lambda layer: _unless_zero(layer.params), total=lambda all: human(all.totals.params)),
+    _Column("MACs", lambda layer: _unless_zero(layer.macs), total=lambda all: human(all.totals.macs)),
+    _Column("FLOPs", lambda layer: _unless_zero(layer.flops), total=lambda all: human(all.totals.flops)),
+    _Column("", lambda layer: _bar(layer.macs_share), "left"),
     _Column("share", lambda layer: f"{layer.macs_share:.1%}" if layer.macs else ""),
-    _Column("as FC", lambda layer: human(layer.fully_connected.params) if layer.fully_connected else ""),
-    _Column("ratio", lambda layer: f"×{human(round(layer.ratio))}" if layer.ratio else "", 100),
+    _Column(
+        "as FC",
+        lambda layer: human(layer.fully_connected.params) if layer.fully_connected else "",
+        total=lambda all: human(all.totals.fully_connected.params),
+    ),
+    _Column("ratio", lambda layer: _times(layer.ratio), total=lambda all: _times(all.totals.ratio)),
 )
+_FIRST_TO_GO = ("", "FLOPs", "ratio", "output size", "share")  # where the terminal is too narrow for all
 
 
 def print_analysis(analysis: Analysis, console: Console) -> None:
-    """The table and its foot lines; in full where the console is a pipe."""
+    """The table, with the columns that there is room for, and its foot lines; in full where the console is a pipe."""
     if not console.is_terminal:
         console = Console(file=console.file, width=_UNLIMITED)
-    console.print(layer_table(analysis, console.width))
+    without = next((n for n in range(len(_FIRST_TO_GO)) if _fits(layer_table(analysis, n), console)), None)
+    console.print(layer_table(analysis, without if without is not None else len(_FIRST_TO_GO)))
     for line in footer(analysis):
         console.print(line, highlight=False, markup=False, style="dim")
 
 
-def layer_table(analysis: Analysis, width: int) -> Table:
-    """One row a layer and the totals, for a terminal of `width` columns."""
+def layer_table(analysis: Analysis, without: int = 0) -> Table:
+    """One row a layer and the totals, `without` that many of the columns that can be spared."""
     table = Table(box=None, pad_edge=False, show_footer=True, header_style="bold", footer_style="bold")
-    totals, dense = analysis.totals, analysis.totals.fully_connected
-    footers = {
-        "layer": "total",
-        "params": human(totals.params),
-        "MACs": human(totals.macs),
-        "FLOPs": human(totals.flops),
-        "as FC": human(dense.params),
-        "ratio": f"×{human(round(dense.params / totals.params))}" if totals.params else "",
-    }
-    columns = [column for column in _COLUMNS if column.from_width <= width]
+    columns = [column for column in _COLUMNS if column.title not in _FIRST_TO_GO[:without]]
     for column in columns:
-        table.add_column(
-            column.title, footers.get(column.title, ""), justify=column.justify, no_wrap=True, overflow="ellipsis"
-        )
+        footer = column.total(analysis)
+        table.add_column(column.title, footer, justify=column.justify, no_wrap=True, overflow="ellipsis")
     for layer in analysis.layers:
-        table.add_row(*(column.cell(layer).replace("[", "\\[") for column in columns))
+        table.add_row(*(escape(column.cell(layer)) for column in columns))
     return table
+
+
+def _fits(table: Table, console: Console) -> bool:
+    return console.measure(table, options=console.options.update(max_width=_UNLIMITED)).maximum <= console.width
 
 
 def footer(analysis: Analysis) -> list[str]:
     """What the table's numbers mean, and what is not a matter of layers."""
     totals = analysis.totals
     lines = [
-        f"{totals.params:,} parameters, {totals.macs:,} MACs; {totals.weight_bytes / 1e6:.1f} MB of weights, "
-        f"{totals.peak_activation_bytes / 1e6:.1f} MB of activations alive at most",
+        f"{totals.params:,} parameters, {totals.macs:,} MACs; {human(totals.weight_bytes, 'B')} of weights, "
+        f"{human(totals.peak_activation_bytes, 'B')} of activations alive at most",
         f"as FC: parameters of the fully connected layer that connects every input value to every output value; "
         f"without convolutions the net would have {human(totals.fully_connected.params)}",
         analysis.convention,
@@ -85,15 +86,24 @@ def footer(analysis: Analysis) -> list[str]:
     return lines
 
 
-def human(number: int) -> str:
+def human(number: int, unit: str = "") -> str:
     """Three digits and the unit: 456, 61.7 k, 15.5 G; exact below 1000."""
-    value, units = float(number), ["", " k", " M", " G", " T", " P"]
-    while abs(value) >= 999.5 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
     if number < 1000:
-        return str(number)
-    return f"{value:.3g}{units[0]}" if value < 999.5 else f"{value:,.0f}{units[0]}"
+        return f"{number} {unit}".rstrip()
+    scale = min((len(str(number)) - 1) // 3, len(_PREFIXES) - 1)
+    value = number / 1000**scale
+    if value >= 999.5 and scale < len(_PREFIXES) - 1:  # 999,600 is 1.00 M, not 1000 k
+        scale, value = scale + 1, value / 1000
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:,.{digits}f} {_PREFIXES[scale]}{unit}"
+
+
+def _unless_zero(number: int) -> str:
+    return human(number) if number else ""
+
+
+def _times(ratio: float | None) -> str:
+    return f"×{human(round(ratio))}" if ratio is not None else ""
 
 
 def _bar(share: float) -> str:

@@ -39,39 +39,28 @@ class TorchOracle:
         self._constants = dict(constants or {})  # arguments of forward that are no tensors
 
     def exact(self, feed: Feed) -> list[np.ndarray]:
-        """Every output with parameters, buffers and floating inputs in float64."""
-        import torch
+        """Every output, each operator computed in float64."""
+        from cnnc.verify.float64 import Float64Mode
 
-        state = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
-        double = {name: t.detach().double() if t.is_floating_point() else t for name, t in state.items()}
-        default = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)  # for the tensors that forward makes itself
         try:
-            return self._run(feed, double, torch.float64)
+            with Float64Mode():
+                return self.original(feed)
         except RuntimeError as error:
             raise UnsupportedModelError(
-                f"the network cannot be run in float64 to be proved ({str(error).splitlines()[0]}): keep its "
-                "tensors in parameters or buffers, without a fixed dtype"
+                f"the network cannot be run in float64 to be proved: {str(error).splitlines()[0]}"
             ) from error
-        finally:
-            torch.set_default_dtype(default)
 
     def original(self, feed: Feed) -> list[np.ndarray]:
         """Every output in the module's own precision."""
-        return self._run(feed, {}, None)
-
-    def _run(self, feed: Feed, state: dict[str, Any], dtype: Any) -> list[np.ndarray]:
         import torch
         from torch.utils._pytree import tree_leaves
 
         from cnnc.export import evaluating
 
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in feed.items()}
-        inputs = {name: t.to(dtype) if dtype and t.is_floating_point() else t for name, t in tensors.items()}
-        inputs |= self._constants
+        inputs = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in feed.items()}
         with evaluating(self._module), torch.no_grad():
-            out = torch.func.functional_call(self._module, state, (), inputs)
-        return [leaf.detach().numpy() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+            out = self._module(**inputs, **self._constants)
+        return [leaf.numpy() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
 
 
 class OnnxOracle:

@@ -11,10 +11,10 @@ from cnnc_runtime.errors import UsageError
 
 from cnnc_passes.learned import learned_values
 from cnnc_passes.rewrite import op_name
-from cnnc_passes.shapes import dims_of
+from cnnc_passes.sizes import concrete_shape, with_batch_of_one
 from cnnc_passes.windows import CONVOLUTIONS, POOLINGS
 
-__all__ = ["Cost", "concrete_shape", "model_cost", "node_cost", "value_bytes", "with_batch_of_one"]
+__all__ = ["Cost", "model_cost", "node_cost", "value_bytes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Cost:
     Attributes:
         params: values that training learned: weights and biases, normalization scale and shift, PReLU slopes.
             Running means and variances are measured, not learned, and do not count.
-        macs: multiply-accumulates of convolutions and matrix products; additions of a bias do not count.
+        macs: multiply-accumulates of convolutions, matrix products and recurrent layers; adding a bias is none.
         flops: 2 per MAC; for a node without MACs, its elementwise operations (`_PER_OUTPUT`, `_PER_INPUT`).
         weight_bytes: every constant that is read, running statistics among them.
         read_bytes: all inputs, constants included.
@@ -53,6 +53,7 @@ _PER_INPUT = {
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), 1),
     **dict.fromkeys(("InstanceNormalization", "LayerNormalization", "GroupNormalization"), 7),
 }
+_RECURRENT = frozenset({"RNN", "GRU", "LSTM"})
 
 
 def node_cost(node: ir.Node, sizes: Mapping[str, int] | None = None) -> Cost:
@@ -107,47 +108,6 @@ def model_cost(model: ir.Model, sizes: Mapping[str, int] | None = None) -> Cost:
     )
 
 
-def concrete_shape(value: ir.Value, sizes: Mapping[str, int]) -> tuple[int, ...] | None:
-    """The shape in numbers: open sizes from `sizes`, symbols in the leading axis 1.
-
-    Returns:
-        None if the rank, or a size further back, is unknown: not open but nowhere said, as where it depends
-        on the data.
-
-    Raises:
-        UsageError: a symbol that `sizes` does not settle.
-    """
-    if value.shape is None:
-        return None
-    shape = []
-    for axis, size in enumerate(dims_of(value.shape)):
-        number = size if isinstance(size, int) else _evaluate(size, sizes, leading=axis == 0)
-        if number is None:
-            return None
-        if not isinstance(number, int):
-            raise UsageError(f"{value.name!r} has the open shape {value.shape}: give the input's, --input-shape")
-        shape.append(number)
-    return tuple(shape)
-
-
-def with_batch_of_one(model: ir.Model, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
-    """`sizes`, and 1 for each symbol in the leading axis of an input that they do not name."""
-    leading = [value.shape[0] for value in model.graph.inputs if value.shape]
-    return {str(size): 1 for size in leading if not isinstance(size, int)} | dict(sizes or {})
-
-
-def _evaluate(size: ir.SymbolicDim, sizes: Mapping[str, int], *, leading: bool) -> int | ir.SymbolicDim | None:
-    if size.value is None:
-        return 1 if leading else None
-    if size.value in sizes:  # also a symbol that is no expression
-        return sizes[size.value]
-    try:
-        ones = dict.fromkeys(size.free_symbols(), 1) if leading else {}
-        return size.evaluate({**ones, **sizes})
-    except ValueError:
-        return 1 if leading else size
-
-
 def _macs(node: ir.Node, sizes: Mapping[str, int]) -> int:
     """Outputs times the products summed into each; for a transposed convolution, inputs times their fan-out."""
     op = op_name(node)
@@ -161,6 +121,9 @@ def _macs(node: ir.Node, sizes: Mapping[str, int]) -> int:
         return math.prod(_shape(node.outputs[0], sizes, node)) * inner
     if op == "MatMul":
         return math.prod(_shape(node.outputs[0], sizes, node)) * _shape(node.inputs[0], sizes, node)[-1]
+    if op in _RECURRENT:  # two products a step, with the input and with the state
+        steps = math.prod(_shape(node.inputs[0], sizes, node)[:2])
+        return steps * sum(math.prod(_shape(weight, sizes, node)) for weight in node.inputs[1:3])
     return 0
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import onnx_ir as ir
 from cnnc_runtime.errors import InvalidInputError
 
+from cnnc_passes.dims import Dims, dims_of
 from cnnc_passes.onnx_inference import infer_by_onnx
 from cnnc_passes.rewrite import op_name
-from cnnc_passes.shape_rules import RULES, Dims
+from cnnc_passes.shape_rules import RULES
 from cnnc_passes.shape_values import ShapeValues
-from cnnc_passes.shapes import dims_of
 
 __all__ = ["InferShapes"]
 
@@ -61,7 +61,10 @@ def _infer(node: ir.Node, values: ShapeValues, opsets: dict[str, int]) -> bool:
         return infer_by_onnx(node, values, opsets, _assign)
     present = [value.shape for value in node.inputs if value is not None]
     shapes: list[Dims] = [() if value is None else dims_of(value.shape or ()) for value in node.inputs]
-    dims = None if None in present else rule(node, shapes, values)
+    try:
+        dims = None if None in present else rule(node, shapes, values)
+    except ValueError:  # a symbol that is no expression, `input.1?`: onnx carries it, but cannot compute with it
+        return infer_by_onnx(node, values, opsets, _assign)
     modified = _assign(node.outputs[0], dims, _output_type(node))
     if node.op_type == "MaxPool" and len(node.outputs) > 1:
         modified |= _assign(node.outputs[1], dims, ir.DataType.INT64)

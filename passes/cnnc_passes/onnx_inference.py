@@ -10,9 +10,9 @@ import onnx_ir as ir
 from cnnc_runtime.errors import InvalidInputError
 from onnx import helper, numpy_helper, shape_inference
 
+from cnnc_passes.dims import Dims, dims_of
 from cnnc_passes.rewrite import constant
-from cnnc_passes.shape_rules import Contents, Dims
-from cnnc_passes.shapes import dims_of
+from cnnc_passes.shape_rules import Contents
 
 __all__ = ["infer_by_onnx"]
 
@@ -30,7 +30,7 @@ def infer_by_onnx(node: ir.Node, contents: Contents, opsets: dict[str, int], ass
         InvalidInputError: onnx refuses the node.
     """
     domain = "" if node.domain == "ai.onnx" else node.domain
-    version = opsets.get(domain)
+    version = opsets.get(node.domain, opsets.get(domain))
     if version is None or not onnx.defs.has(node.op_type, version, domain):
         return False
     if any(

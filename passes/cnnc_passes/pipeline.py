@@ -10,6 +10,7 @@ import onnx_ir as ir
 from cnnc_runtime.errors import UsageError
 from onnx_ir.passes import common
 
+from cnnc_passes.constant_reshape import ConstantReshape
 from cnnc_passes.driver import Driver, Instance
 from cnnc_passes.drop_noops import DropNoops
 from cnnc_passes.fold_batchnorm import FoldBatchNorm
@@ -35,6 +36,9 @@ _PREPARE: Pipeline = (
 )
 
 _NORMALIZE: Pipeline = (
+    InferShapes(),
+    ConstantReshape(),
+    common.RemoveUnusedNodesPass(),
     Simplify(),
     InferShapes(),
     DropNoops(),

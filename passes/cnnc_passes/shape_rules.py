@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 from cnnc_runtime.errors import InvalidInputError
 
-from cnnc_passes.shapes import Dim, output_size
+from cnnc_passes.dims import UNKNOWN, Dims, broadcast, may_equal, product, quotient, same_size
+from cnnc_passes.shapes import output_size
 from cnnc_passes.windows import groups, node_windows
 
-__all__ = ["RULES", "Contents", "Dims", "broadcast"]
+__all__ = ["RULES", "Contents"]
 
-Dims = Sequence[Dim]
 Contents = Callable[[ir.Value | None], Dims | None]
 """What is known of the numbers in a shape-like value: constants, or sizes that a Shape node read."""
 Rule = Callable[[ir.Node, Sequence[Dims], Contents], Dims | None]
 """(node, shapes of its inputs, contents) -> dims; None where it cannot tell. Raises InvalidInputError."""
-
-_UNKNOWN = ir.SymbolicDim(None)
 
 
 def _convolution(node: ir.Node, shapes: Sequence[Dims], _: Contents) -> Dims | None:
@@ -32,13 +30,13 @@ def _convolution(node: ir.Node, shapes: Sequence[Dims], _: Contents) -> Dims | N
     transposed = node.op_type == "ConvTranspose"
     takes = weight[0] if transposed else weight[1] * group
     gives = weight[1] * group if transposed else weight[0]
-    _require(_may_equal(x[1], takes), f"the input has {x[1]} channels, but the weight and `group` take {takes}")
+    _require(may_equal(x[1], takes), f"the input has {x[1]} channels, but the weight and `group` take {takes}")
     _require(
         not isinstance(weight[0], int) or weight[0] % group == 0,
         f"{weight[0]} channels do not divide into {group} groups",
     )
     if len(shapes) > 2 and shapes[2]:
-        _require(_may_equal(shapes[2][0], gives), f"a bias of {shapes[2][0]} for {gives} channels")
+        _require(may_equal(shapes[2][0], gives), f"a bias of {shapes[2][0]} for {gives} channels")
     if transposed and "output_shape" in node.attributes:
         return [x[0], gives, *list(node.attributes["output_shape"].as_ints())[-len(windows) :]]
     return [x[0], gives, *map(output_size, x[2:], windows)]
@@ -58,7 +56,8 @@ def _global_pooling(_: ir.Node, shapes: Sequence[Dims], __: Contents) -> Dims | 
 def _batch_normalization(node: ir.Node, shapes: Sequence[Dims], _: Contents) -> Dims | None:
     channels = shapes[0][1] if len(shapes[0]) > 1 else 1
     for value, shape in zip(node.inputs[1:], shapes[1:], strict=True):
-        _require(not shape or _may_equal(shape[0], channels), f"{channels} channels, but {value} has {list(shape)}")
+        name = value.name if value is not None else None
+        _require(not shape or may_equal(shape[0], channels), f"{channels} channels, but {name!r} is {list(shape)}")
     return shapes[0]
 
 
@@ -67,7 +66,7 @@ def _gemm(node: ir.Node, shapes: Sequence[Dims], _: Contents) -> Dims | None:
     _require(len(a) == len(b) == 2, f"matrices of rank {len(a)} and {len(b)}; both must be 2")
     rows, inner = reversed(a) if node.attributes.get_int("transA", 0) else a
     inner_b, columns = reversed(b) if node.attributes.get_int("transB", 0) else b
-    _require(_may_equal(inner, inner_b), f"{inner} columns times {inner_b} rows")
+    _require(may_equal(inner, inner_b), f"{inner} columns times {inner_b} rows")
     return [rows, columns]
 
 
@@ -76,7 +75,7 @@ def _matmul(_: ir.Node, shapes: Sequence[Dims], __: Contents) -> Dims | None:
     _require(bool(a) and bool(b), "a scalar operand")
     left = [a.pop(-2)] if len(a) > 1 else []
     right = [b.pop()] if len(b) > 1 else []
-    _require(_may_equal(a[-1], b[-1]), f"{a[-1]} columns times {b[-1]} rows")
+    _require(may_equal(a[-1], b[-1]), f"{a[-1]} columns times {b[-1]} rows")
     return [*broadcast([a[:-1], b[:-1]]), *left, *right]
 
 
@@ -88,30 +87,30 @@ def _concat(node: ir.Node, shapes: Sequence[Dims], _: Contents) -> Dims | None:
     rank = len(shapes[0])
     axis = _axis(node.attributes.get_int("axis", 1) or 0, rank)
     _require(all(len(shape) == rank for shape in shapes), f"inputs of ranks {[len(shape) for shape in shapes]}")
-    out = [_same(sizes) for sizes in zip(*shapes, strict=True)] if rank else []
-    out[axis] = functools.reduce(operator.add, (shape[axis] for shape in shapes))
-    return out
+    axes = enumerate(zip(*shapes, strict=True))
+    return [functools.reduce(operator.add, sizes) if i == axis else same_size(sizes) for i, sizes in axes]
 
 
 def _flatten(node: ir.Node, shapes: Sequence[Dims], _: Contents) -> Dims | None:
     rank = len(shapes[0])
     axis = node.attributes.get_int("axis", 1) or 0
     axis = axis if axis == rank else _axis(axis, rank)
-    return [_product(shapes[0][:axis]), _product(shapes[0][axis:])]
+    return [product(shapes[0][:axis]), product(shapes[0][axis:])]
 
 
 def _reshape(node: ir.Node, shapes: Sequence[Dims], contents: Contents) -> Dims | None:
     target = contents(node.inputs[1])
     if target is None:
         length = shapes[1][0] if shapes[1] else None
-        return [_UNKNOWN] * length if isinstance(length, int) else None
+        return [UNKNOWN] * length if isinstance(length, int) else None
     x, keep_zero = shapes[0], node.attributes.get_int("allowzero", 0)
     out = [x[i] if size == 0 and not keep_zero and i < len(x) else size for i, size in enumerate(target)]
-    have, want = _product(x), _product([size for size in out if size != -1])
+    _require(out.count(-1) < 2, f"more than one -1 in {list(target)}")
+    have, want = product(x), product([size for size in out if size != -1])
     if -1 in out:
         if isinstance(have, int) and isinstance(want, int):
             _require(want > 0 and have % want == 0, f"{have} elements do not reshape into {list(target)}")
-        out[out.index(-1)] = _quotient(have, want)
+        out[out.index(-1)] = quotient(have, want)
     elif isinstance(have, int) and isinstance(want, int):
         _require(have == want, f"{have} elements do not reshape into {list(target)}")
     return out
@@ -132,51 +131,13 @@ def _pad(node: ir.Node, shapes: Sequence[Dims], contents: Contents) -> Dims | No
     if len(node.inputs) > 3 and node.inputs[3] is not None:
         axes = contents(node.inputs[3])
     if pads is None or axes is None:
-        return [_UNKNOWN] * len(x)
+        return [UNKNOWN] * len(x)
     _require(len(pads) == 2 * len(axes), f"{len(pads)} pads for {len(axes)} axes")
     out = list(x)
     for axis, begin, end in zip(axes, pads, pads[len(axes) :], strict=False):
         if isinstance(axis, int):
             out[_axis(axis, len(x))] = x[axis] + begin + end
     return out
-
-
-def broadcast(shapes: Iterable[Dims]) -> list[Dim]:
-    """NumPy's rule: align at the right; sizes are equal or 1.
-
-    Raises:
-        InvalidInputError: sizes that are neither.
-    """
-    aligned = list(shapes)
-    rank = max(map(len, aligned))
-    padded = [[*[1] * (rank - len(shape)), *shape] for shape in aligned]
-    return [_same([size for size in sizes if size != 1] or [1]) for sizes in zip(*padded, strict=True)]
-
-
-def _same(sizes: Iterable[Dim]) -> Dim:
-    """The one size that all of these must be: a number if there is one, a symbol if all are that symbol."""
-    every = list(dict.fromkeys(sizes))
-    numbers = [size for size in every if isinstance(size, int)]
-    _require(len(numbers) < 2, f"sizes {' and '.join(map(str, numbers))} on one axis")
-    return numbers[0] if numbers else every[0] if len(every) == 1 else _UNKNOWN
-
-
-def _may_equal(a: Dim, b: Dim) -> bool:
-    return a == b or not (isinstance(a, int) and isinstance(b, int))
-
-
-def _product(sizes: Iterable[Dim]) -> Dim:
-    return functools.reduce(operator.mul, sizes, 1)
-
-
-def _quotient(have: Dim, want: Dim) -> Dim:
-    """`have` / `want`, where want is known or a factor of have that cancels."""
-    if isinstance(want, int):
-        return have // want
-    if isinstance(have, int):
-        return _UNKNOWN
-    ratio = (have / want).evaluate({})
-    return ratio if "/" not in str(ratio) else _UNKNOWN
 
 
 def _axis(axis: int, rank: int) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 import onnx_ir as ir
 
+from cnnc_passes.dims import Dim, dims_of
 from cnnc_passes.rewrite import constant
-from cnnc_passes.shapes import Dim, dims_of
 
 __all__ = ["ShapeValues"]
 

@@ -7,15 +7,15 @@ formula as their expression.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import onnx_ir as ir
 from cnnc_runtime.errors import InvalidInputError
 
-__all__ = ["AutoPad", "Dim", "Window", "dims_of", "explicit_pads", "output_size", "size_formula", "transposed_size"]
+from cnnc_passes.dims import UNKNOWN, Dim
 
-Dim = int | ir.SymbolicDim
+__all__ = ["AutoPad", "Window", "explicit_pads", "output_size", "size_formula", "transposed_size"]
+
 AutoPad = Literal["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]
 AUTO_PADS: tuple[str, ...] = get_args(AutoPad)
 
@@ -36,11 +36,6 @@ class Window(NamedTuple):
     def span(self) -> int:
         """Input positions from the kernel's first tap to its last: d*(k-1) + 1."""
         return self.dilation * (self.kernel - 1) + 1
-
-
-def dims_of(shape: Iterable[Any]) -> list[Dim]:
-    """The sizes of a shape, as a list."""
-    return list(shape)
 
 
 def output_size(size: Dim, window: Window) -> Dim:
@@ -137,7 +132,7 @@ def _minimum(a: Dim, b: Dim) -> Dim:
     if isinstance(a, ir.SymbolicDim) and isinstance(b, ir.SymbolicDim) and a.value and b.value:
         # Through text, the one public way to a Min; adding 0 gives it SymPy's canonical form.
         return ir.SymbolicDim(f"Min({a.value}, {b.value})") + 0
-    return ir.SymbolicDim(None)
+    return UNKNOWN
 
 
 def _readable(size: Dim) -> Dim:
@@ -147,4 +142,4 @@ def _readable(size: Dim) -> Dim:
     try:
         return size + 0 if size.value is not None else size
     except ValueError:
-        return ir.SymbolicDim(None)
+        return UNKNOWN

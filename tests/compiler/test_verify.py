@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
-from cnnc_runtime.errors import UnsupportedModelError, VerificationError
+from cnnc_runtime.errors import VerificationError
 
 from cnnc.verify import TorchOracle, cases_for, expectations, verify
 from cnnc.verify.reference import Float64Evaluator
@@ -88,17 +88,22 @@ def test_oracle_leaves_the_module_alone() -> None:
     assert torch.get_default_dtype() == torch.float32
 
 
-def test_a_network_that_cannot_be_widened_is_refused() -> None:
-    class Fixed(torch.nn.Module):
+def test_oracle_widens_what_is_no_parameter_and_what_is_narrowed() -> None:
+    class Plain(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.kernel = torch.ones(1, 3, 1, 1)  # neither parameter nor buffer
+            self.kernel = torch.full((1, 3, 1, 1), 0.1)  # neither parameter nor buffer
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.conv2d(x, self.kernel)
+            out = torch.zeros(x.shape[0], 1, x.shape[2], x.shape[3])
+            out[:, :] = torch.conv2d(x, self.kernel).float() / 3
+            return out
 
-    with pytest.raises(UnsupportedModelError, match="cannot be run in float64"):
-        TorchOracle(Fixed()).exact(EXAMPLES)
+    x = np.full((1, 3, 2, 2), 0.3, np.float32)
+    kernel, value = np.float64(np.float32(0.1)), np.float64(np.float32(0.3))
+    exact = TorchOracle(Plain()).exact({"x": x})[0]
+    assert exact.dtype == np.float64
+    np.testing.assert_allclose(exact, 3 * kernel * value / 3, rtol=1e-15)
 
 
 def test_cases_are_seeded_and_cover_sign_spike_and_batch() -> None:

@@ -86,6 +86,17 @@ def reduce_mean(opset: int = 20, keepdims: int = 1, axes: tuple[int, ...] = (2, 
     return model(nodes, {"x": ["batch", 3, *(5,) * len(axes)]}, ["y"], constants, opset=opset)
 
 
+def flatten(opset: int = 20) -> onnx.ModelProto:
+    """What `torch.flatten(x, 1)` exports to with a dynamic batch."""
+    nodes = [
+        node("Shape", "x", "s", start=0, end=1),
+        node("Concat", "s rest", "target", axis=0),
+        node("Reshape", "x target", "f"),
+        node("Neg", "f", "y"),
+    ]
+    return model(nodes, {"x": ["batch", 3, 2, 2]}, ["y"], {"rest": np.array([12])}, opset=opset)
+
+
 def noop(op: str, inputs: str = "r", constants: dict[str, np.ndarray] | None = None, **attributes: object) -> Sample:
     """Relu, the operator that does nothing, Neg."""
 
@@ -132,6 +143,7 @@ SAMPLES: dict[str, dict[str, Sample]] = {
         "squeezed": lambda: reduce_mean(keepdims=0),
         "axes-attribute": lambda: reduce_mean(opset=13),
     },
+    "constant-reshape": {"flatten": flatten},
     "drop-noops": {
         "mul-one": noop("Mul", "r k", {"k": _f(1, 1)}),
         "mul-one-left": noop("Mul", "k r", {"k": _f(1, 3, 1, 1)}),

@@ -200,3 +200,29 @@ def test_drop_noops_declines_a_dropout_whose_mask_is_read() -> None:
     nodes = [node("Relu", "x", "r"), node("Dropout", "r", "n m"), node("Neg", "n", "y")]
     proto = model(nodes, {"x": [2, 3]}, ["y", "m"])
     assert declines("drop-noops", proto) == ["a second output is read"]
+
+
+def reshape_to(shape: list[int | str], target: str, constants: dict[str, np.ndarray] | None = None) -> onnx.ModelProto:
+    """Reshape of x to the computed shape of another input."""
+    nodes = [node("Shape", target, "s"), node("Reshape", "x s", "y")]
+    return model(nodes, {"x": ["batch", "n"], "z": shape}, ["y"], constants)
+
+
+def test_constant_reshape_declines_two_open_axes() -> None:
+    assert declines("constant-reshape", reshape_to(["n", "batch"], "z")) == ["2 axes of the result are open"]
+
+
+def test_constant_reshape_declines_an_empty_result() -> None:
+    assert declines("constant-reshape", reshape_to(["batch", 0], "z")) == ["the result is empty"]
+
+
+def test_constant_reshape_declines_an_unknown_rank() -> None:
+    proto = reshape_to(["batch", 4], "z")
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    assert declines("constant-reshape", proto) == ["the rank of the result is unknown"]
+
+
+def test_constant_reshape_leaves_a_shape_that_the_caller_chooses() -> None:
+    proto = model([node("Reshape", "x s", "y")], {"x": [2, 6]}, ["y"], {"s": np.array([3, 4])})
+    assert declines("constant-reshape", proto) == []
+    assert declines("constant-reshape", overridable(proto, "s")) == []

@@ -62,7 +62,7 @@ def test_portable_target_has_standard_operators_only() -> None:
 
 def test_pass_names_are_those_of_their_files() -> None:
     assert list(named_passes()) == [
-        "simplify", "infer-shapes", "drop-noops", "reduce-to-pool", "fold-batchnorm", "fuse-activation",
+        "infer-shapes", "constant-reshape", "simplify", "drop-noops", "reduce-to-pool", "fold-batchnorm", "fuse-activation",
     ]  # fmt: skip
 
 

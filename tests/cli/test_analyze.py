@@ -1,0 +1,69 @@
+"""`cnnc analyze`: one JSON document, CSV or a table on stdout; errors with their exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto, helper, numpy_helper, save
+
+from cnnc.cli.analyze import command
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> str:
+    """Six 5x5 filters on images of 3 channels and open size."""
+    made = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv")],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w_"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 6, None, None])],
+        [
+            numpy_helper.from_array(np.zeros((6, 3, 5, 5), np.float32), "w"),
+            numpy_helper.from_array(np.zeros(6, np.float32), "b"),
+        ],
+    )
+    path = tmp_path / "net.onnx"
+    save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return str(path)
+
+
+def test_json_is_one_document_with_the_lectures_figures(net: str) -> None:
+    result = CliRunner().invoke(command, [net, "--json", "--input-shape", "x:1,3,32,32"])
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    assert document["totals"]["params"] == 456
+    assert document["layers"][0]["name"] == "conv"
+    assert document["layers"][0]["fully_connected"]["params"] == 14_455_392
+
+
+def test_table_and_csv(net: str) -> None:
+    table = CliRunner().invoke(command, [net, "--input-shape", "1x3x32x32"])
+    assert table.exit_code == 0
+    assert "(32 - 5)/1 + 1 = 28" in table.stdout and "14.5 M" in table.stdout
+    assert table.stdout.rstrip().endswith("batch 1")
+    rows = CliRunner().invoke(command, [net, "--csv", "--input-shape", "1,3,32,32"]).stdout.splitlines()
+    assert rows[1].startswith("conv,Conv,1x3x32x32,1x6x28x28,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--json"], 2, "--input-shape"),
+        (["--json", "--csv"], 2, "give one of them"),
+        (["--input-shape", "1,4,32,32"], 2, "has the shape"),
+        (["--input-shape", "1,3,4,4"], 3, "does not fit"),
+    ],
+)
+def test_mistakes_end_with_one_line_and_their_code(net: str, arguments: list[str], code: int, message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnc", "analyze", net, *arguments], capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == code
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""
