@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 from cnnc._version import __version__
 
 if TYPE_CHECKING:
-    from cnnc_passes.pipeline import optimize
-    from cnnc_runtime import Engine, Preprocessing, errors, load
-
     from cnnc.analysis import Analysis, analyze
     from cnnc.compiler import Compiled, compile
+    from cnnc_passes.pipeline import optimize
+    from cnnc_runtime import Engine, Preprocessing, errors, load
 
 _HOME = {
     "Analysis": "cnnc.analysis",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+
 from cnnc.onnx_stream import stream_model
 from cnnc_runtime.errors import OutputError
 

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
-from cnnc_passes.costs import Cost, model_cost
-from cnnc_passes.pipeline import Report, Target, optimize, pipeline_for
-from cnnc_runtime.engine import Engine
-from cnnc_runtime.errors import UsageError
-from cnnc_runtime.metadata import Metadata
-from cnnc_runtime.preprocessing import Preprocessing
 
 from cnnc._version import __version__
 from cnnc.artifact import append_metadata, check_writable, publish, scratch_beside, write_model
 from cnnc.frontend import Frontend, open_source
 from cnnc.memory import release_memory
 from cnnc.verify import Case, Certificate, Expected, cases_for, expectations, verify
+from cnnc_passes.costs import Cost, model_cost
+from cnnc_passes.pipeline import Report, Target, optimize, pipeline_for
+from cnnc_runtime.engine import Engine
+from cnnc_runtime.errors import UsageError
+from cnnc_runtime.metadata import Metadata
+from cnnc_runtime.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cnnc_runtime.errors import InvalidInputError, UsageError
-
 from cnnc.source import Source, load_attribute
+from cnnc_runtime.errors import InvalidInputError, UsageError
 
 if TYPE_CHECKING:
     import torch

@@ -17,10 +17,11 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from cnnc_passes.rewrite import constant
-from cnnc_runtime.errors import CnncError, UnsupportedModelError, UsageError
 from onnx_ir.passes import common
 from torch import nn
+
+from cnnc_passes.rewrite import constant
+from cnnc_runtime.errors import CnncError, UnsupportedModelError, UsageError
 
 __all__ = ["BATCH", "Dynamic", "Example", "as_arguments", "evaluating", "export"]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
-from cnnc_runtime.errors import UnsupportedModelError, UsageError
 
 from cnnc.examples import example_for, parse_shapes
 from cnnc.onnx_file import load_onnx
 from cnnc.source import Source, resolve
 from cnnc.torch_extra import require_torch
 from cnnc.verify import OnnxOracle, Oracle, TorchOracle
+from cnnc_runtime.errors import UnsupportedModelError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
 from cnnc_runtime.errors import InvalidInputError, UnsafeInputError, UnsupportedModelError
 from cnnc_runtime.preflight import check_model_file
-from google.protobuf.message import DecodeError
 
 __all__ = ["OLDEST_OPSET", "load_onnx", "refuse_training_mode"]
 

@@ -36,9 +36,13 @@ def stream_model(model: ir.Model, file: BinaryIO) -> None:
 
 def _tensors(model: ir.Model) -> Iterator[bytes]:
     for value in model.graph.initializers.values():
+        content = value.const_value
+        assert content is not None
+        if isinstance(content, ir.ExternalTensor):  # else only the reference to its file would be written
+            content = ir.Tensor(content.numpy(), dtype=content.dtype, shape=content.shape)
         tensor = onnx.TensorProto()
-        ir.serde.serialize_tensor_into(tensor, value.const_value)
-        tensor.name = value.name
+        ir.serde.serialize_tensor_into(tensor, content)
+        tensor.name = str(value.name)
         yield tensor.SerializeToString()
 
 

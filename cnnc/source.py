@@ -15,11 +15,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from cnnc_runtime.errors import CnncError, InvalidInputError, UsageError
-
 from cnnc.torch_extra import require_torch
 from cnnc.zoo import ZOO
 from cnnc.zoo import build as build_from_zoo
+from cnnc_runtime.errors import CnncError, InvalidInputError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn

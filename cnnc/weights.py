@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cnnc_runtime.errors import InvalidInputError, ResourceLimitError, UnsafeInputError
 from torch import nn
+
+from cnnc_runtime.errors import InvalidInputError, ResourceLimitError, UnsafeInputError
 
 __all__ = ["load_weights", "read_checkpoint"]
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch  # noqa: F401  before onnxruntime, so that the CUDA libraries it brings are found
-from cnnc_runtime.errors import DeviceError
-from cnnc_runtime.providers import parse_device
-from cnnc_runtime.session import open_session
 
 import cnnc
 from cnnc.race import measure
+from cnnc_runtime.errors import DeviceError
+from cnnc_runtime.providers import parse_device
+from cnnc_runtime.session import open_session
 
 NETS = {"lenet5": (1, 32, 32), "resnet18": (3, 224, 224)}
 BATCHES = (1, 8)

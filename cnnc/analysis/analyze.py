@@ -7,13 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-from cnnc_passes.costs import model_cost, node_cost
-from cnnc_passes.infer_shapes import InferShapes
-from cnnc_passes.rewrite import op_name
-from cnnc_passes.shapes import size_formula
-from cnnc_passes.sizes import concrete_shape, with_batch_of_one
-from cnnc_passes.windows import node_windows
-from cnnc_runtime.metadata import Metadata
 from onnx_ir.passes import common
 
 from cnnc.analysis.dense import as_fully_connected
@@ -21,6 +14,13 @@ from cnnc.analysis.inputs import batch_size, fix_input_shapes, require_known_inp
 from cnnc.analysis.memory import peak_activation_bytes
 from cnnc.analysis.names import layer_name
 from cnnc.analysis.result import Analysis, FullyConnected, Layer, Totals
+from cnnc_passes.costs import model_cost, node_cost
+from cnnc_passes.infer_shapes import InferShapes
+from cnnc_passes.rewrite import op_name
+from cnnc_passes.shapes import size_formula
+from cnnc_passes.sizes import concrete_shape, with_batch_of_one
+from cnnc_passes.windows import node_windows
+from cnnc_runtime.metadata import Metadata
 
 if TYPE_CHECKING:
     from cnnc.source import Source

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 
 import onnx_ir as ir
+
+from cnnc.analysis.result import FullyConnected
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.sizes import concrete_shape
 from cnnc_passes.windows import CONVOLUTIONS
-
-from cnnc.analysis.result import FullyConnected
 
 __all__ = ["as_fully_connected"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
+
 from cnnc_passes.dims import UNKNOWN, dims_of
 from cnnc_passes.sizes import concrete_shape, sizes_from
 from cnnc_runtime.errors import UsageError

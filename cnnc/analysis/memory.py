@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import onnx_ir as ir
+
 from cnnc_passes.costs import value_bytes
 
 __all__ = ["peak_activation_bytes"]

@@ -9,6 +9,7 @@ import sys
 import traceback
 
 import click
+
 from cnnc_runtime.errors import CnncError
 
 __all__ = ["main"]

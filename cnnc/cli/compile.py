@@ -13,20 +13,12 @@ from cnnc.cli.preprocess_options import preprocessing_from, preprocessing_option
 
 @click.command("compile")
 @click.argument("source")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes."
-)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the artifact goes.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint: .pt, .pth or .safetensors.")
-@click.option(
-    "--input-shape", "input_shapes", multiple=True, metavar="[x:]1,3,224,224", help="Shape of an input."
-)
-@click.option(
-    "--example", metavar="F.py:fn", help="Function that returns the example inputs, instead of shapes."
-)
+@click.option("--input-shape", "input_shapes", multiple=True, metavar="[x:]1,3,224,224", help="Shape of an input.")
+@click.option("--example", metavar="F.py:fn", help="Function that returns the example inputs, instead of shapes.")
 @click.option("--arg", "arguments", multiple=True, metavar="K=V", help="Keyword argument of the factory.")
-@click.option(
-    "--dynamic", multiple=True, metavar="x:0=batch", help="An axis that varies (default: the batch)."
-)
+@click.option("--dynamic", multiple=True, metavar="x:0=batch", help="An axis that varies (default: the batch).")
 @click.option("--static", is_flag=True, help="Fix every shape, the batch included.")
 @click.option("--opset", type=int, help="ONNX operator set (default: PyTorch's).")
 @click.option(
@@ -40,9 +32,7 @@ from cnnc.cli.preprocess_options import preprocessing_from, preprocessing_option
 @preprocessing_options
 @click.option("--skip-pass", "skip", multiple=True, metavar="P", help="Leave a pass out (`cnnc passes`).")
 @click.option("--passes", "only", metavar="P,P", help="Run these passes only.")
-@click.option(
-    "--bisect-limit", "limit", type=click.IntRange(min=0), help="Apply no more than N rewrite instances."
-)
+@click.option("--bisect-limit", "limit", type=click.IntRange(min=0), help="Apply no more than N rewrite instances.")
 @click.option("--device", default="auto", show_default=True, help="Where the proof runs: auto, cpu, cuda.")
 @click.option("--no-verify", is_flag=True, help="Write the artifact without its proof, marked unverified.")
 @click.option("--force", is_flag=True, help="Overwrite the output.")
@@ -93,11 +83,7 @@ def command(
             **options,
         )
     if as_json:
-        click.echo(
-            json.dumps(
-                {**compiled.report.to_dict(), "output": str(output), "seconds": compiled.report.seconds}
-            )
-        )
+        click.echo(json.dumps({**compiled.report.to_dict(), "output": str(output), "seconds": compiled.report.seconds}))
     else:
         _show(compiled.report, output, verbose)
 
@@ -119,9 +105,7 @@ def _show(report: Any, output: Path, verbose: bool) -> None:
     console.out.print(f"rewrites: {applied or 'none applied'}", highlight=False)
     if verbose:
         for one in report.passes.declined():
-            console.out.print(
-                f"  {one.law} declined at {one.node}: {one.reason}", highlight=False, markup=False
-            )
+            console.out.print(f"  {one.law} declined at {one.node}: {one.reason}", highlight=False, markup=False)
     proof = report.certificate
     if proof is not None:
         console.out.print(

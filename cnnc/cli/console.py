@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
-from cnnc_runtime.errors import InvalidInputError
 from rich.console import Console
+
+from cnnc_runtime.errors import InvalidInputError
 
 __all__ = ["err", "note", "out", "pairs", "read_labels", "status"]
 

@@ -13,11 +13,11 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(name: str | None, as_json: bool) -> None:
     """List the passes in order, or show one pass NAME with its law and when it declines."""
-    from cnnc_passes.pipeline import named_passes
-    from cnnc_runtime.errors import UsageError
     from rich.table import Table
 
     from cnnc.cli import console
+    from cnnc_passes.pipeline import named_passes
+    from cnnc_runtime.errors import UsageError
 
     passes = named_passes()
     if name is not None and name not in passes:

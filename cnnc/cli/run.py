@@ -45,13 +45,12 @@ def command(
 
     A .npy of the rank of the net's input is a batch of samples, of one rank less it is one sample.
     """
+    from cnnc.cli import console
+    from cnnc.cli.run_report import print_json, print_tables
     from cnnc_runtime import Failure, load
     from cnnc_runtime.batch import batch_size
     from cnnc_runtime.media import find_files
     from cnnc_runtime.results import describe
-
-    from cnnc.cli import console
-    from cnnc.cli.run_report import print_json, print_tables
 
     # Pillow's remarks on large photographs, odd EXIF and palettes: none of them stops the decoding.
     warnings.filterwarnings("ignore", module="PIL")
@@ -125,10 +124,9 @@ def _writer(output: Path | None, force: bool) -> contextlib.AbstractContextManag
 
 def _preprocessing(engine: Engine, model: str, files: Sequence[Path]) -> Preprocessing | None:
     """The stored one, or for images the default, said aloud; with a warning about an unproved artifact."""
+    from cnnc.cli import console
     from cnnc_runtime.media import is_image
     from cnnc_runtime.preprocessing import assumed_for
-
-    from cnnc.cli import console
 
     if engine.metadata is not None and engine.metadata.certificate is None:
         console.note(f"{model} is unverified: it carries no proof that it equals its source")
@@ -146,9 +144,8 @@ def _preprocessing(engine: Engine, model: str, files: Sequence[Path]) -> Preproc
 
 def _raise_for(failures: Sequence[Failure], done: int) -> None:
     """Name each failed item on stderr and end with exit code 10; an only item's error is its own."""
-    from cnnc_runtime.errors import PartialFailureError
-
     from cnnc.cli import console
+    from cnnc_runtime.errors import PartialFailureError
 
     if len(failures) == 1 and not done:
         raise failures[0].error

@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from cnnc_runtime.preprocessing import Preprocessing
 from PIL import Image
 
 from cnnc.torch_extra import require_installed
+from cnnc_runtime.preprocessing import Preprocessing
 
 __all__ = ["PREPROCESSING", "Digits", "load_digits", "write_images"]
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cnnc_runtime.errors import CnncError
 from rich.table import Table
 
 from cnnc.cli import console
@@ -21,6 +20,7 @@ from cnnc.demo.train import accuracy, predict, train
 from cnnc.race import Contender, race
 from cnnc.source import resolve
 from cnnc.zoo import lenet
+from cnnc_runtime.errors import CnncError
 
 __all__ = ["tell"]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from cnnc_runtime.errors import VerificationError
 
 from cnnc.verify.inputs import Case
 from cnnc.verify.oracle import Oracle
 from cnnc.verify.tolerance import FACTOR, FLOOR, accepts, relative_error
+from cnnc_runtime.errors import VerificationError
 
 __all__ = ["Certificate", "Expected", "expectations", "verify"]
 

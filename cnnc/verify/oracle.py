@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnx_ir as ir
+
 from cnnc_runtime.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -71,9 +72,8 @@ class OnnxOracle:
     description = "the unrewritten ONNX graph in float64, by onnx's reference evaluator"
 
     def __init__(self, model: ir.Model) -> None:
-        from cnnc_runtime.engine import Engine
-
         from cnnc.verify.reference import Float64Evaluator
+        from cnnc_runtime.engine import Engine
 
         proto = ir.to_proto(ir.external_data.load_to_model(model.clone()))
         self._evaluator = Float64Evaluator(proto)

@@ -50,7 +50,7 @@ class Conv(SlowConv):
     def _run(self, x: Any, w: Any, b: Any = None, auto_pad: Any = None, dilations: Any = None, group: Any = None,
              kernel_shape: Any = None, pads: Any = None, strides: Any = None) -> tuple[np.ndarray]:  # fmt: skip
         if auto_pad not in (None, "NOTSET", "VALID"):
-            return super()._run(x, w, b, auto_pad, dilations, group, kernel_shape, pads, strides)
+            return (super()._run(x, w, b, auto_pad, dilations, group, kernel_shape, pads, strides)[0],)
         return (_convolve(x, w, b, pads, strides, dilations, group or 1),)
 
 

@@ -7,9 +7,8 @@ import difflib
 import importlib
 from typing import TYPE_CHECKING
 
-from cnnc_runtime.errors import UsageError
-
 from cnnc.torch_extra import require_torch
+from cnnc_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn

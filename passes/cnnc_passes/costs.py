@@ -7,12 +7,12 @@ import math
 from collections.abc import Mapping
 
 import onnx_ir as ir
-from cnnc_runtime.errors import UsageError
 
 from cnnc_passes.learned import learned_values
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.sizes import concrete_shape, with_batch_of_one
 from cnnc_passes.windows import CONVOLUTIONS, POOLINGS
+from cnnc_runtime.errors import UsageError
 
 __all__ = ["Cost", "model_cost", "node_cost", "value_bytes"]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import onnx_ir as ir
+
 from cnnc_runtime.errors import InvalidInputError
 
 __all__ = ["UNKNOWN", "Dim", "Dims", "broadcast", "dims_of", "may_equal", "product", "quotient", "same_size"]

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterator
 
 import onnx_ir as ir
-from cnnc_runtime.errors import CnncError
 
 from cnnc_passes.costs import node_cost
 from cnnc_passes.rewrite import Change, Decline, Rewrite, op_name
+from cnnc_runtime.errors import CnncError
 
 __all__ = ["Driver", "Instance"]
 
@@ -88,9 +88,7 @@ class Driver:
                     self._register(value)
         fresh = {output for node in change.insert for output in node.outputs}
         for old, new in change.replace.items():
-            if new in fresh:
-                new.name, new.type, new.shape = old.name, old.type, old.shape
-            elif old.is_graph_output():  # the caller knows this name, and how the shape was declared
+            if new in fresh or old.is_graph_output():
                 new.name, new.type, new.shape = old.name, old.type, old.shape
         for node in change.insert:
             for output in node.outputs:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import onnx_ir as ir
-from cnnc_runtime.errors import InvalidInputError
 
 from cnnc_passes.dims import Dims, dims_of
 from cnnc_passes.onnx_inference import infer_by_onnx
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.shape_rules import RULES
 from cnnc_passes.shape_values import ShapeValues
+from cnnc_runtime.errors import InvalidInputError
 
 __all__ = ["InferShapes"]
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import onnx_ir as ir
-from cnnc_runtime.errors import InvalidInputError
 from onnx import helper, numpy_helper, shape_inference
 
 from cnnc_passes.dims import Dims, dims_of
 from cnnc_passes.rewrite import constant
 from cnnc_passes.shape_rules import Contents
+from cnnc_runtime.errors import InvalidInputError
 
 __all__ = ["infer_by_onnx"]
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable
 from typing import Literal, get_args
 
 import onnx_ir as ir
-from cnnc_runtime.errors import UsageError
 from onnx_ir.passes import common
 
 from cnnc_passes.constant_reshape import ConstantReshape
@@ -19,6 +18,7 @@ from cnnc_passes.infer_shapes import InferShapes
 from cnnc_passes.reduce_to_pool import ReduceToPool
 from cnnc_passes.rewrite import Rewrite
 from cnnc_passes.simplify import Simplify
+from cnnc_runtime.errors import UsageError
 
 __all__ = ["TARGETS", "Pipeline", "Report", "Target", "named_passes", "optimize", "pipeline_for"]
 

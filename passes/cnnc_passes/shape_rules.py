@@ -7,11 +7,11 @@ import operator
 from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
-from cnnc_runtime.errors import InvalidInputError
 
 from cnnc_passes.dims import UNKNOWN, Dims, broadcast, may_equal, product, quotient, same_size
 from cnnc_passes.shapes import output_size
 from cnnc_passes.windows import groups, node_windows
+from cnnc_runtime.errors import InvalidInputError
 
 __all__ = ["RULES", "Contents"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, get_args
 
 import onnx_ir as ir
-from cnnc_runtime.errors import InvalidInputError
 
 from cnnc_passes.dims import UNKNOWN, Dim
+from cnnc_runtime.errors import InvalidInputError
 
 __all__ = ["AutoPad", "Window", "explicit_pads", "output_size", "size_formula", "transposed_size"]
 

@@ -10,9 +10,9 @@ from typing import cast
 
 import onnx
 import onnx_ir as ir
-from cnnc_runtime.errors import UnsupportedModelError
 
 from cnnc_passes.rewrite import constant, op_name
+from cnnc_runtime.errors import UnsupportedModelError
 
 __all__ = ["Simplify"]
 

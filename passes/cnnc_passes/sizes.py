@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
-from cnnc_runtime.errors import UsageError
 
 from cnnc_passes.dims import dims_of
+from cnnc_runtime.errors import UsageError
 
 __all__ = ["concrete_shape", "sizes_from", "with_batch_of_one"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 import onnx_ir as ir
-from cnnc_runtime.errors import InvalidInputError
 
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.shapes import AUTO_PADS, AutoPad, Window
+from cnnc_runtime.errors import InvalidInputError
 
 __all__ = ["CONVOLUTIONS", "POOLINGS", "groups", "node_windows"]
 

@@ -5,9 +5,9 @@ import dataclasses
 import click
 import pytest
 from click.testing import CliRunner
-from cnnc_runtime import PRESETS, Preprocessing
 
 from cnnc.cli.preprocess_options import preprocessing_from, preprocessing_options
+from cnnc_runtime import PRESETS, Preprocessing
 
 
 def parse(*arguments: str) -> tuple[int, Preprocessing | None, str]:

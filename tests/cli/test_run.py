@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from cnnc_runtime import Metadata, Preprocessing
 from PIL import Image
 
+from cnnc_runtime import Metadata, Preprocessing
 from tests.runtime.models import channel_means
 
 LABELS = ("red", "green", "blue [b]")

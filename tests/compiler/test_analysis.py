@@ -12,8 +12,6 @@ from pathlib import Path
 import onnx_ir as ir
 import pytest
 import torch
-from cnnc_passes.pipeline import optimize
-from cnnc_runtime.errors import InvalidInputError, UsageError
 from rich.console import Console
 from torch import nn
 
@@ -22,6 +20,8 @@ from cnnc.analysis import Analysis, FullyConnected, analyze_model
 from cnnc.analysis.table import human, print_analysis
 from cnnc.export import export
 from cnnc.zoo import ZOO, build
+from cnnc_passes.pipeline import optimize
+from cnnc_runtime.errors import InvalidInputError, UsageError
 from tests.compiler.test_zoo import MACS
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from cnnc_runtime.errors import OutputError, UnsupportedModelError, UsageError, VerificationError
 
 import cnnc
+from cnnc_runtime.errors import OutputError, UnsupportedModelError, UsageError, VerificationError
 from tests.nets import BakedBatch, Branches, NegativePadPool, Residual, TwoInputs
 
 X = torch.zeros(1, 3, 12, 12)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from cnnc_runtime.errors import CnncError, InvalidInputError, UnsafeInputError, UnsupportedModelError
 from onnx import TensorProto, helper, numpy_helper
 
 from cnnc.onnx_file import load_onnx
+from cnnc_runtime.errors import CnncError, InvalidInputError, UnsafeInputError, UnsupportedModelError
 from tests.contract.graphs import model, node, weights
 from tests.contract.samples import batchnorm, conv_relu
 
@@ -40,18 +40,38 @@ def edited(edit: Callable[[onnx.ModelProto], object]) -> onnx.ModelProto:
     return proto
 
 
+def first_input_is(p: onnx.ModelProto, name: str) -> None:
+    p.graph.node[1].input[0] = name
+
+
+def first_output_is(p: onnx.ModelProto, name: str) -> None:
+    p.graph.node[1].output[0] = name
+
+
 MALFORMED: dict[str, tuple[type[CnncError], str, Callable[[onnx.ModelProto], object]]] = {
     "no graph": (InvalidInputError, "holds no graph", lambda p: p.ClearField("graph")),
     "no outputs": (InvalidInputError, "no outputs", lambda p: p.graph.ClearField("output")),
-    "undefined input": (InvalidInputError, "'nothing', which nothing defines", lambda p: p.graph.node[1].input.__setitem__(0, "nothing")),
-    "defined twice": (InvalidInputError, "'c' is defined twice", lambda p: p.graph.node[1].output.__setitem__(0, "c")),
-    "output not computed": (InvalidInputError, "nothing computes the output 'z'", lambda p: setattr(p.graph.output[0], "name", "z")),
+    "undefined input": (InvalidInputError, "'nothing', which nothing defines", lambda p: first_input_is(p, "nothing")),
+    "defined twice": (InvalidInputError, "'c' is defined twice", lambda p: first_output_is(p, "c")),
+    "output not computed": (
+        InvalidInputError,
+        "nothing computes the output 'z'",
+        lambda p: setattr(p.graph.output[0], "name", "z"),
+    ),
     "no opset": (InvalidInputError, "opset_import is missing", lambda p: p.ClearField("opset_import")),
     "opset 999": (UnsupportedModelError, "opset 999", lambda p: setattr(p.opset_import[0], "version", 999)),
     "opset 1": (UnsupportedModelError, "opset 1 ", lambda p: setattr(p.opset_import[0], "version", 1)),
-    "unknown operator": (UnsupportedModelError, "unknown operator Foo", lambda p: setattr(p.graph.node[1], "op_type", "Foo")),
-    "unknown domain": (UnsupportedModelError, "unknown operator my.domain::Relu", lambda p: setattr(p.graph.node[1], "domain", "my.domain")),
-}  # fmt: skip
+    "unknown operator": (
+        UnsupportedModelError,
+        "unknown operator Foo",
+        lambda p: setattr(p.graph.node[1], "op_type", "Foo"),
+    ),
+    "unknown domain": (
+        UnsupportedModelError,
+        "unknown operator my.domain::Relu",
+        lambda p: setattr(p.graph.node[1], "domain", "my.domain"),
+    ),
+}
 
 
 @pytest.mark.parametrize("case", MALFORMED)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cnnc_runtime.errors import InvalidInputError, UsageError
 
 from cnnc.source import resolve
+from cnnc_runtime.errors import InvalidInputError, UsageError
 
 CODE = """
 import os, sys

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
-from cnnc_runtime.errors import VerificationError
 
 from cnnc.verify import TorchOracle, cases_for, expectations, verify
 from cnnc.verify.reference import Float64Evaluator
 from cnnc.verify.tolerance import accepts, relative_error
+from cnnc_runtime.errors import VerificationError
 from tests.contract.graphs import feeds, model, node, run_on_engine, weights
 from tests.nets import Residual
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnnc_runtime.errors import InvalidInputError, ResourceLimitError, UnsafeInputError
 from safetensors.torch import save_file
 
 from cnnc.weights import load_weights
+from cnnc_runtime.errors import InvalidInputError, ResourceLimitError, UnsafeInputError
 from tests.nets import Residual
 
 

@@ -9,11 +9,11 @@ import sys
 
 import pytest
 import torch
-from cnnc_runtime.errors import UsageError
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnnc.zoo import ZOO, build
+from cnnc_runtime.errors import UsageError
 
 MACS = {
     "lenet5": 416_520,

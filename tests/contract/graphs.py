@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
-from cnnc_passes.infer_shapes import InferShapes
 from onnx import TensorProto, helper, numpy_helper
 
 from cnnc.verify.reference import Float64Evaluator
+from cnnc_passes.infer_shapes import InferShapes
 
 _rng = np.random.default_rng(7)
 

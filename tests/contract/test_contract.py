@@ -9,12 +9,12 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from cnnc_passes.driver import Driver
-from cnnc_passes.pipeline import named_passes
-from cnnc_passes.rewrite import Rewrite
 from onnx import TensorProto, helper, numpy_helper
 
 from cnnc.verify.tolerance import relative_error
+from cnnc_passes.driver import Driver
+from cnnc_passes.pipeline import named_passes
+from cnnc_passes.rewrite import Rewrite
 from tests.contract.graphs import feeds, run_exactly, run_on_engine
 from tests.contract.samples import SAMPLES, Sample
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from cnnc_passes.costs import Cost, model_cost, node_cost
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_passes.sizes import sizes_from, with_batch_of_one
 from cnnc_runtime.errors import UsageError
-from onnx import TensorProto, helper, numpy_helper
 
 
 def model(nodes: list[Any], inputs: Mapping[str, Any], constants: Mapping[str, tuple[int, ...]]) -> ir.Model:

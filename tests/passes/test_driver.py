@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
+
 from cnnc_passes.driver import Driver
 from cnnc_passes.drop_noops import DropNoops
 from cnnc_passes.fold_batchnorm import FoldBatchNorm
 from cnnc_passes.pipeline import named_passes, optimize, pipeline_for
 from cnnc_passes.rewrite import Change, Rewrite, new_constant
 from cnnc_runtime.errors import UsageError
-
 from tests.contract.graphs import model, node, weights
 from tests.contract.samples import batchnorm
 
@@ -62,8 +62,14 @@ def test_portable_target_has_standard_operators_only() -> None:
 
 def test_pass_names_are_those_of_their_files() -> None:
     assert list(named_passes()) == [
-        "infer-shapes", "constant-reshape", "simplify", "drop-noops", "reduce-to-pool", "fold-batchnorm", "fuse-activation",
-    ]  # fmt: skip
+        "infer-shapes",
+        "constant-reshape",
+        "simplify",
+        "drop-noops",
+        "reduce-to-pool",
+        "fold-batchnorm",
+        "fuse-activation",
+    ]
 
 
 def test_every_law_is_stated_on_the_first_line_of_its_file() -> None:

@@ -11,14 +11,14 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
-from cnnc_passes.infer_shapes import InferShapes
-from cnnc_runtime.errors import InvalidInputError
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import cnnc.zoo
 from cnnc.export import export
+from cnnc_passes.infer_shapes import InferShapes
+from cnnc_runtime.errors import InvalidInputError
 
 Sizes = Sequence[int | str | None]
 

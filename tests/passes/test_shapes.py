@@ -6,10 +6,11 @@ import onnx_ir as ir
 import pytest
 import torch
 import torch.nn.functional as F
-from cnnc_passes.shapes import Window, explicit_pads, output_size, size_formula
-from cnnc_runtime.errors import InvalidInputError
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
+from cnnc_passes.shapes import Window, explicit_pads, output_size, size_formula
+from cnnc_runtime.errors import InvalidInputError
 
 
 @st.composite

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from cnnc_runtime import Metadata
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from cnnc_runtime import Metadata
 
 Dims = Sequence[int | str]
 

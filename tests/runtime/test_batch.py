@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from cnnc_runtime import Failure, Item, Result, load, run_items
-from cnnc_runtime.errors import InvalidInputError, UsageError
 from onnx import helper
 
+from cnnc_runtime import Failure, Item, Result, load, run_items
+from cnnc_runtime.errors import InvalidInputError, UsageError
 from tests.runtime.models import channel_means, relu, serialized
 
 

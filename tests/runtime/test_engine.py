@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
+
 from cnnc_runtime import Metadata, load
 from cnnc_runtime.errors import (
     DeviceError,
@@ -14,8 +16,6 @@ from cnnc_runtime.errors import (
     UnsupportedModelError,
     UsageError,
 )
-from onnx import TensorProto, helper
-
 from tests.runtime.models import add, relu, serialized
 
 

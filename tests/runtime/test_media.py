@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from cnnc_runtime import PRESETS, Failure, Item, TensorSpec, read_items
 from cnnc_runtime.ahead import WINDOW
 from cnnc_runtime.errors import CnncError, InvalidInputError, ResourceLimitError, UnsupportedModelError
 from cnnc_runtime.media import find_files
-from PIL import Image
 
 FLOAT = np.dtype("float32")
 IMAGE_INPUT = (TensorSpec("x", FLOAT, ("n", 3, 4, 6)),)

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+
 from cnnc_runtime import PRESETS, Metadata, load
 from cnnc_runtime.errors import InvalidInputError
-
 from tests.runtime.models import relu
 
 FULL = Metadata(

@@ -3,8 +3,9 @@
 import subprocess
 import sys
 
-import cnnc_runtime
 import pytest
+
+import cnnc_runtime
 
 
 def loaded_after(code: str) -> set[str]:

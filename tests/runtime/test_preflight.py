@@ -7,9 +7,9 @@ import pickle
 import zipfile
 
 import pytest
+
 from cnnc_runtime import check_model_file, load
 from cnnc_runtime.errors import InvalidInputError
-
 from tests.runtime.models import relu
 
 

@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from cnnc_runtime import PRESETS, Preprocessing
 from cnnc_runtime.errors import InvalidInputError, ResourceLimitError, UsageError
 from cnnc_runtime.preprocessing import assumed_for
-from PIL import Image
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -3,10 +3,10 @@
 import logging
 
 import pytest
+
 from cnnc_runtime import load, providers
 from cnnc_runtime.errors import DeviceError, UsageError
 from cnnc_runtime.providers import Device, parse_device
-
 from tests.runtime.models import relu
 
 without_gpu = pytest.mark.skipif(providers.has_nvidia_driver(), reason="there is an NVIDIA driver")

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+
 from cnnc_runtime import Result
 from cnnc_runtime.errors import InvalidInputError, OutputError, UsageError
 from cnnc_runtime.results import describe
