@@ -135,6 +135,8 @@ def compile(
     )
     clock.lap("export")
     _check_labels(labels, front.model)
+    if preprocessing is not None:
+        preprocessing = _fitted(preprocessing, front.model)
     cases = cases_for(front.examples, front.batch_axes, seed)
     truth, expected = _expectations(front, cases) if prove else ("", [])
     clock.lap("reference")
@@ -198,6 +200,14 @@ def _check_labels(labels: Sequence[str], model: ir.Model) -> None:
     classes = shape[-1] if shape is not None and len(shape) == 2 else None
     if labels and isinstance(classes, int) and len(labels) != classes:
         raise UsageError(f"{len(labels)} labels for {classes} classes")
+
+
+def _fitted(preprocessing: Preprocessing, model: ir.Model) -> Preprocessing:
+    """For the graph's input, of which there must be one."""
+    inputs = [value for value in model.graph.inputs if not value.is_initializer()]
+    if len(inputs) != 1 or inputs[0].shape is None:
+        raise UsageError(f"preprocessing is for networks with one input, an image; this one has {len(inputs)}")
+    return preprocessing.fitted([axis if isinstance(axis, int) else str(axis.value) for axis in inputs[0].shape])
 
 
 def _describe(report: CompileReport, preprocessing: Preprocessing | None, labels: Sequence[str]) -> Metadata:

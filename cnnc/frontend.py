@@ -69,12 +69,7 @@ def open_source(
     opset: int | None = None,
 ) -> Frontend:
     """Open a module, a zoo name, `file.py:factory`, `pkg.mod:factory` or an .onnx file; see `cnnc.compile`."""
-    if isinstance(source, (str, os.PathLike)):
-        found = resolve(os.fspath(source), arguments=arguments, weights=weights)
-    elif weights or arguments:
-        raise UsageError("weights and arguments are for sources named by a string: load them into the module")
-    else:
-        found = Source(type(source).__name__, module=source)
+    found = resolve(source, arguments=arguments, weights=weights)
     if found.path is not None:
         if example is not None or example_factory or dynamic or opset:
             raise UsageError(f"{found.name} is a graph already: its inputs, axes and opset are as they are")

@@ -40,13 +40,16 @@ class Source:
 
 
 def resolve(
-    source: str, *, arguments: Mapping[str, str] | None = None, weights: str | os.PathLike[str] | None = None
+    source: nn.Module | str | os.PathLike[str],
+    *,
+    arguments: Mapping[str, str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
 ) -> Source:
     """Find and build what `source` names.
 
     Args:
-        source: a zoo name (`resnet18`), `file.py:factory`, `pkg.mod:factory`, or a path ending in `.onnx`.
-            A factory is a Module subclass or a function that returns a Module.
+        source: a zoo name (`resnet18`), `file.py:factory`, `pkg.mod:factory`, a path ending in `.onnx`,
+            or a module. A factory is a Module subclass or a function that returns a Module.
         arguments: keyword arguments of the factory, as text; numbers, booleans and None are converted.
         weights: a checkpoint to load into the module.
 
@@ -54,6 +57,16 @@ def resolve(
         UsageError: the source is spelt wrongly, or options contradict it.
         InvalidInputError: it does not exist, or its code fails; the user's traceback is the cause.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        if weights or arguments:
+            raise UsageError("weights and arguments are for sources named by a string: load them into the module")
+        require_torch(f"a {type(source).__name__}")
+        from torch import nn
+
+        if not isinstance(source, nn.Module):
+            raise UsageError(f"a {type(source).__name__} is no network: give a torch.nn.Module, or name a source")
+        return Source(type(source).__name__, module=source)
+    source = os.fspath(source)
     kwargs = {key: _literal(value) for key, value in (arguments or {}).items()}
     if source.endswith(".onnx") or (Path(source).is_file() and ":" not in source and not source.endswith(".py")):
         if weights or kwargs:

@@ -23,13 +23,17 @@ from cnnc_passes.windows import node_windows
 from cnnc_runtime.metadata import Metadata
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from cnnc.export import Example
     from cnnc.source import Source
 
 __all__ = ["analyze", "analyze_model"]
 
 
 def analyze(
-    source: str | os.PathLike[str] | ir.Model,
+    source: str | os.PathLike[str] | ir.Model | nn.Module,
+    example: Example | None = None,
     *,
     input_shapes: Sequence[str] | None = None,
     arguments: Mapping[str, str] | None = None,
@@ -38,7 +42,8 @@ def analyze(
 
     Args:
         source: an .onnx file (PyTorch is not needed for it), a zoo name, `file.py:factory`, `pkg.mod:factory`,
-            or a graph.
+            a module, or a graph.
+        example: example inputs of a module: a tensor, a tuple, or a dict by parameter name.
         input_shapes: `["x:1,3,224,224"]`, for open sizes; the batch counts as 1 unless given here.
         arguments: keyword arguments of the factory, as text.
 
@@ -53,19 +58,19 @@ def analyze(
     if isinstance(source, ir.Model):
         model, name = source.clone(), source.graph.name or "model"
     else:
-        found = resolve(os.fspath(source), arguments=arguments)
+        found = resolve(source, arguments=arguments)
         name = found.name
-        model = load_onnx(found.path) if found.path is not None else _export(found, input_shapes or ())
+        model = load_onnx(found.path) if found.path is not None else _export(found, example, input_shapes or ())
     sizes = fix_input_shapes(model, shapes)
     return analyze_model(model, name=name, sizes=sizes)
 
 
-def _export(source: Source, input_shapes: Sequence[str]) -> ir.Model:
+def _export(source: Source, example: Example | None, input_shapes: Sequence[str]) -> ir.Model:
     from cnnc.examples import example_for
     from cnnc.export import export
 
     assert source.module is not None
-    return export(source.module, example_for(source, shapes=input_shapes))
+    return export(source.module, example_for(source, shapes=input_shapes) if example is None else example)
 
 
 def analyze_model(model: ir.Model, *, name: str, sizes: Mapping[str, int] | None = None) -> Analysis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -15,7 +16,6 @@ __all__ = ["footer", "human", "layer_table", "print_analysis"]
 
 _BAR = 8  # characters
 _PREFIXES = ("", "k", "M", "G", "T", "P")
-_UNLIMITED = 1000  # columns; a pipe has no edge at which to cut
 
 
 class _Column(NamedTuple):
@@ -46,9 +46,7 @@ _FIRST_TO_GO = ("", "FLOPs", "ratio", "output size", "share")  # where the termi
 
 
 def print_analysis(analysis: Analysis, console: Console) -> None:
-    """The table, with the columns that there is room for, and its foot lines; in full where the console is a pipe."""
-    if not console.is_terminal:
-        console = Console(file=console.file, width=_UNLIMITED)
+    """The table, with the columns that there is room for, and its foot lines."""
     without = next((n for n in range(len(_FIRST_TO_GO)) if _fits(layer_table(analysis, n), console)), None)
     console.print(layer_table(analysis, without if without is not None else len(_FIRST_TO_GO)))
     for line in footer(analysis):
@@ -68,7 +66,7 @@ def layer_table(analysis: Analysis, without: int = 0) -> Table:
 
 
 def _fits(table: Table, console: Console) -> bool:
-    return console.measure(table, options=console.options.update(max_width=_UNLIMITED)).maximum <= console.width
+    return console.measure(table, options=console.options.update(max_width=sys.maxsize)).maximum <= console.width
 
 
 def footer(analysis: Analysis) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import sys
@@ -50,6 +51,9 @@ def group(debug: bool) -> None:
 def main() -> None:
     """Entry point of `cnnc`: run the command, render any error as one line, exit with its code."""
     arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may hold what the terminal's encoding has no letter for
+            stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in arguments
     sys.exit(_run([word for word in arguments if word != "--debug"], debug))
 
@@ -57,11 +61,17 @@ def main() -> None:
 def _run(arguments: list[str], debug: bool) -> int:
     _log_to_stderr()
     try:
-        group.main(arguments, prog_name="cnnc", standalone_mode=False)
+        # Not group.main, which makes a broken pipe an error
+        with group.make_context("cnnc", arguments) as context:
+            group.invoke(context)
         sys.stdout.flush()
         return 0
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "cnnc"
+        click.echo(f"{where}: {_one_line(error.format_message())} (see {where} --help)", err=True)
         return error.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("cnnc: interrupted", err=True)
@@ -75,7 +85,7 @@ def _run(arguments: list[str], debug: bool) -> int:
     except CnncError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"cnnc: {' '.join(str(error).split())}", err=True)
+        click.echo(f"cnnc: {_one_line(str(error))}", err=True)
         return error.exit_code
     except Exception as error:
         if debug:
@@ -85,6 +95,10 @@ def _run(arguments: list[str], debug: bool) -> int:
             err=True,
         )
         return 1
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
 
 
 def _log_to_stderr() -> None:

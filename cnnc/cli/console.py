@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,8 +14,18 @@ from cnnc_runtime.errors import InvalidInputError
 
 __all__ = ["err", "note", "out", "pairs", "read_labels", "status"]
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+_UNLIMITED = 1000  # columns; a pipe has no edge at which to cut
+
+
+class _Console(Console):
+    """rich's, but a reader that goes away is for the command group to judge: rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError from sys.exc_info()[1]
+
+
+out = _Console(soft_wrap=True, width=None if sys.stdout.isatty() else _UNLIMITED)
+err = _Console(stderr=True, soft_wrap=True)
 
 
 def note(text: str) -> None:

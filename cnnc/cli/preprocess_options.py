@@ -36,7 +36,8 @@ _OPTIONS = (
     click.option(
         "--preprocess",
         type=click.Choice(["imagenet", "unit", "symmetric"]),
-        help="imagenet: shorter side 256, crop 224, its mean and std; unit: 0..1; symmetric: -1..1.",
+        help="imagenet: shorter side 256, crop 224, its mean and std; unit: 0..1; symmetric: -1..1. "
+        "Images are resized to the input unless --size or --crop says otherwise.",
     ),
     click.option("--size", callback=_sides, metavar="N|H,W", help="Resize: shorter side N, or exactly H,W."),
     click.option("--crop", callback=_sides, metavar="N|H,W", help="Cut this from the center, after resizing."),

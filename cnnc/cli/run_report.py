@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["print_json", "print_tables"]
+from cnnc.cli import console
 
-_PIPED_WIDTH = 10_000  # wide enough that nothing is cut
+__all__ = ["print_json", "print_tables"]
 
 
 def print_json(report: dict[str, Any]) -> None:
     """Print the report as one line of JSON."""
-    _echo(json.dumps(report))
+    click.echo(json.dumps(report))
 
 
 def print_tables(report: dict[str, Any]) -> None:
@@ -36,7 +33,7 @@ def print_tables(report: dict[str, Any]) -> None:
         _print("item", header, list(rows))
     kinds = sorted({out["scores"] for _, _, out in classes})
     scores = f"; scores: {', '.join(kinds)}" if kinds else ""
-    _echo(f"ran on {report['provider']}{scores}")
+    click.echo(f"ran on {report['provider']}{scores}")
 
 
 def _class_rows(outputs: list[tuple[str, str, dict[str, Any]]], many: bool) -> Iterator[tuple[str, ...]]:
@@ -62,24 +59,5 @@ def _print(first: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> 
     for title in header:
         table.add_column(title, justify="left" if title == "class" else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_printable(cell)) for cell in row))
-    # Not printed by rich, which ends the process when the reader of a pipe goes away.
-    is_terminal = sys.stdout.isatty()
-    page = Console(file=io.StringIO(), force_terminal=is_terminal, width=None if is_terminal else _PIPED_WIDTH)
-    with page.capture() as text:
-        page.print(table)
-    _echo("\n".join(line.rstrip() for line in text.get().splitlines()))
-
-
-def _echo(text: str) -> None:
-    try:
-        click.echo(text)
-    except BrokenPipeError:
-        # Without its errno: by that, click would know it and exit with 1, as if it were a fault.
-        raise BrokenPipeError("nobody reads our output any more") from None
-
-
-def _printable(text: str) -> str:
-    """File names and labels may hold what the terminal's encoding has no letter for."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+        table.add_row(*map(Text, row))
+    console.out.print(table)

@@ -19,7 +19,6 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(entry) for entry in ZOO.values()]))
         return
-    from rich.console import Console
     from rich.table import Table
 
     from cnnc.cli import console
@@ -28,5 +27,4 @@ def command(as_json: bool) -> None:
     table.columns[2].justify = "right"
     for entry in ZOO.values():
         table.add_row(entry.name, "x".join(map(str, entry.input_shape)), f"{entry.params:,}", entry.paper)
-    out = console.out if console.out.is_terminal else Console(width=1000)  # a pipe has no edge to wrap at
-    out.print(table)
+    console.out.print(table)

@@ -85,6 +85,29 @@ class Preprocessing:
         chw /= np.array(self.std, dtype=np.float32)[:, None, None]
         return np.ascontiguousarray(chw)
 
+    def fitted(self, input_shape: Sequence[int | str]) -> Preprocessing:
+        """For an input (N, C, H, W): resized to exactly (H, W) where neither `resize` nor `crop` says to what.
+
+        Args:
+            input_shape: with names where an axis is dynamic.
+
+        Raises:
+            UsageError: what comes out is no such input.
+        """
+        if len(input_shape) != 4:
+            raise UsageError(f"images need an input (N, C, H, W), this one is {tuple(input_shape)}")
+        channels, height, width = input_shape[1:]
+        if isinstance(channels, int) and channels != self.channels:
+            raise UsageError(f"`color` {self.color} gives {self.channels} channels, the input has {channels}")
+        if not isinstance(height, int) or not isinstance(width, int):
+            return self
+        if self.resize is None and self.crop is None:
+            return dataclasses.replace(self, resize=(height, width))
+        size = self.crop or self.resize
+        if isinstance(size, tuple) and size != (height, width):
+            raise UsageError(f"images become {size[0]}x{size[1]}, the input is {height}x{width}")
+        return self
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; `from_json` reads it back equal."""
         fields = dataclasses.asdict(self)
@@ -148,9 +171,7 @@ def assumed_for(input_shape: Sequence[int | str]) -> Preprocessing:
             f"an image needs an input (N, C, H, W) with 1 or 3 channels, this one is {tuple(input_shape)}: "
             "pass arrays (.npy) instead"
         )
-    height, width = input_shape[2:]
-    exact = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-    return Preprocessing(resize=exact, color="gray" if channels == 1 else "rgb")
+    return Preprocessing(color="gray" if channels == 1 else "rgb").fitted(input_shape)
 
 
 def _is_int(value: Any) -> bool:

@@ -44,9 +44,10 @@ class Device:
     @property
     def providers(self) -> list[Any]:
         """What to ask onnxruntime for: this provider, then those that take the nodes it lacks."""
-        gpu = {"device_id": str(self.index)}
+        # TensorFloat-32 keeps 10 bits of mantissa: float32 in name only, and it would fail the proof
+        gpu = {"tensorrt": {"device_id": str(self.index)}, "cuda": {"device_id": str(self.index), "use_tf32": "0"}}
         chain = {"cpu": [], "cuda": ["cuda"], "tensorrt": ["tensorrt", "cuda"]}[self.kind]
-        return [*((_PROVIDERS[kind], gpu) for kind in chain), _PROVIDERS["cpu"]]
+        return [*((_PROVIDERS[kind], gpu[kind]) for kind in chain), _PROVIDERS["cpu"]]
 
     def __str__(self) -> str:
         return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"

@@ -42,7 +42,13 @@ _log = logging.getLogger("cnnc")
 
 
 def open_session(
-    model: str | bytes, name: str, device: Device | None, threads: int | None, optimization: Optimization
+    model: str | bytes,
+    name: str,
+    device: Device | None,
+    threads: int | None,
+    optimization: Optimization,
+    *,
+    profile: str | None = None,
 ) -> tuple[Any, Device]:
     """An InferenceSession and the device it runs on; `device` None picks CUDA where it works, else the CPU.
 
@@ -52,6 +58,7 @@ def open_session(
         device: where to run; None for `auto`.
         threads: CPU threads of one run, or None for onnxruntime's choice.
         optimization: onnxruntime's own graph optimization.
+        profile: how the file begins that the session's `end_profiling` writes its events to.
 
     Raises:
         DeviceError: the device cannot be used; never a silent fallback.
@@ -60,7 +67,7 @@ def open_session(
     """
 
     def create(on: Device) -> Any:
-        return _create(model, name, on, _options(threads, optimization))
+        return _create(model, name, on, _options(threads, optimization, profile))
 
     if device is not None:
         return create(device), device
@@ -75,7 +82,7 @@ def open_session(
         return create(CPU), CPU
 
 
-def _options(threads: int | None, optimization: Optimization) -> Any:
+def _options(threads: int | None, optimization: Optimization, profile: str | None) -> Any:
     onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -86,6 +93,8 @@ def _options(threads: int | None, optimization: Optimization) -> Any:
         if threads < 1:
             raise UsageError(f"`threads` is {threads}: at least 1")
         options.intra_op_num_threads = threads
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, profile
     return options
 
 

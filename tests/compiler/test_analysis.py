@@ -159,13 +159,6 @@ def test_table_fits_the_terminal(found: Analysis, width: int) -> None:
     assert ("floor((224 + 2*3 - 7)/2) + 1 = 112" in text.getvalue()) == (width >= 120)
 
 
-def test_table_is_whole_in_a_pipe(found: Analysis) -> None:
-    text = io.StringIO()
-    print_analysis(found, Console(file=text, width=80))
-    assert "floor((224 + 2*3 - 7)/2) + 1 = 112" in text.getvalue()
-    assert "FLOPs" in text.getvalue() and "…" not in text.getvalue()
-
-
 @pytest.mark.parametrize(
     ("number", "text"),
     [

@@ -117,3 +117,18 @@ def test_assumed_default():
     for shape in (("n", 10), ("n", 224, 224, 3), ("n", 5, 8, 8)):
         with pytest.raises(InvalidInputError, match="npy"):
             assumed_for(shape)
+
+
+def test_fitted_fills_in_the_size_of_the_input_and_refuses_what_is_no_such_input():
+    unit = Preprocessing()
+    assert unit.fitted(("batch", 3, 24, 32)) == Preprocessing(resize=(24, 32))
+    assert unit.fitted(("batch", 3, "h", "w")) == unit
+    assert PRESETS["imagenet"].fitted((1, 3, 224, 224)) == PRESETS["imagenet"]
+    for preprocessing, shape, message in (
+        (unit, (1, 1, 32, 32), "`color` rgb gives 3 channels, the input has 1"),
+        (PRESETS["imagenet"], (1, 3, 32, 32), "images become 224x224, the input is 32x32"),
+        (Preprocessing(resize=(8, 9)), (1, 3, 9, 8), "images become 8x9, the input is 9x8"),
+        (unit, (1, 10), r"need an input \(N, C, H, W\)"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            preprocessing.fitted(shape)

@@ -26,7 +26,7 @@ def test_a_gpu_session_asks_for_its_index_and_ends_on_the_cpu():
     chain = Device("tensorrt", 2).providers
     assert chain == [
         ("TensorrtExecutionProvider", {"device_id": "2"}),
-        ("CUDAExecutionProvider", {"device_id": "2"}),
+        ("CUDAExecutionProvider", {"device_id": "2", "use_tf32": "0"}),
         "CPUExecutionProvider",
     ]
 
