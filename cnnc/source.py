@@ -53,6 +53,9 @@ def resolve(
         arguments: keyword arguments of the factory, as text; numbers, booleans and None are converted.
         weights: a checkpoint to load into the module.
 
+    Returns:
+        a module that was named is in eval mode; one that was given is as it was.
+
     Raises:
         UsageError: the source is spelt wrongly, or options contradict it.
         InvalidInputError: it does not exist, or its code fails; the user's traceback is the cause.
@@ -80,11 +83,12 @@ def resolve(
         found = Source(source, module=module, input_shape=ZOO[source].input_shape)
     else:
         raise UsageError(_not_understood(source))
+    assert found.module is not None
     if weights is not None:
         from cnnc.weights import load_weights
 
-        assert found.module is not None
         load_weights(found.module, Path(weights))
+    found.module.eval()
     return found
 
 

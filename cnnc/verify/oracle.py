@@ -45,7 +45,8 @@ class TorchOracle:
 
         try:
             with Float64Mode():
-                return self.original(feed)
+                # Wide from the start: what changes an input in place must find the tensor that is read later
+                return self.original({name: _widen(x) for name, x in feed.items()})
         except RuntimeError as error:
             raise UnsupportedModelError(
                 f"the network cannot be run in float64 to be proved: {str(error).splitlines()[0]}"
@@ -58,10 +59,14 @@ class TorchOracle:
 
         from cnnc.export import evaluating
 
-        inputs = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in feed.items()}
+        inputs = {name: torch.from_numpy(x.copy()) for name, x in feed.items()}
         with evaluating(self._module), torch.no_grad():
             out = self._module(**inputs, **self._constants)
         return [leaf.numpy() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+
+
+def _widen(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float64) if x.dtype.kind == "f" else x
 
 
 class OnnxOracle:

@@ -106,6 +106,20 @@ def test_oracle_widens_what_is_no_parameter_and_what_is_narrowed() -> None:
     np.testing.assert_allclose(exact, 3 * kernel * value / 3, rtol=1e-15)
 
 
+def test_oracle_survives_a_network_that_changes_its_input() -> None:
+    class InPlace(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x.mul_(0.1)
+            return torch.relu_(x) + x
+
+    x = np.full((2, 3), 0.3, np.float32)
+    oracle = TorchOracle(InPlace())
+    exact, original = oracle.exact({"x": x})[0], oracle.original({"x": x})[0]
+    np.testing.assert_allclose(exact, np.float64(np.float32(0.3)) * 0.2, rtol=1e-15)
+    np.testing.assert_allclose(original, exact, rtol=1e-6)
+    assert (x == np.float32(0.3)).all()
+
+
 def test_cases_are_seeded_and_cover_sign_spike_and_batch() -> None:
     first, again = (cases_for(EXAMPLES, {"x": [0]}, seed=4) for _ in range(2))
     for a, b in zip(first, again, strict=True):
