@@ -154,7 +154,7 @@ def compile(
         clock.lap("write")
         certificate = None
         if prove:
-            with Engine(files[-1], device=device) as engine:
+            with Engine(files[-1], device=device, name=f"the artifact of {name}") as engine:
                 certificate = verify(
                     expected,
                     lambda feed: engine.run(dict(feed)),

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import logging
-import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
 from torch import nn
+from torch.utils._pytree import MappingKey, tree_flatten_with_path, tree_unflatten
 
+from cnnc.trace_errors import first_line, trace_error
 from cnnc_passes.rewrite import constant
 from cnnc_runtime.errors import CnncError, UnsupportedModelError, UsageError
 
@@ -140,7 +141,7 @@ def _trace(module: nn.Module, arguments: dict[str, Any], shapes: dict[str, Any])
     except CnncError:
         raise
     except Exception as error:
-        raise UnsupportedModelError(_explain(module, error)) from error
+        raise trace_error(module, arguments, error) from error
 
 
 def _convert(program: torch.export.ExportedProgram, shapes: dict[str, Any], opset: int | None) -> ir.Model:
@@ -156,14 +157,30 @@ def _convert(program: torch.export.ExportedProgram, shapes: dict[str, Any], opse
         )
     except Exception as error:
         cause = error.__cause__ or error
-        raise UnsupportedModelError(f"the network has no ONNX form: {_first_line(cause)}") from error
+        raise UnsupportedModelError(f"the network has no ONNX form: {first_line(cause)}") from error
     assert onnx_program is not None
     model = onnx_program.model
+    _name_outputs(model, program)
     if opset is not None and model.opset_imports.get("") != opset:
         raise UnsupportedModelError(
             f"PyTorch exports this network at opset {model.opset_imports.get('')}, and it does not convert to {opset}"
         )
     return model
+
+
+def _name_outputs(model: ir.Model, program: torch.export.ExportedProgram) -> None:
+    """Outputs that the network returns in a dict get their keys as names, `{"a": {"b": y}}` -> `a.b`."""
+    spec = program.call_spec.out_spec
+    assert spec is not None
+    leaves, _ = tree_flatten_with_path(tree_unflatten(range(spec.num_leaves), spec))
+    if len(leaves) != len(model.graph.outputs):
+        return  # leaves that are no tensors are no outputs
+    taken = {value.name for node in model.graph for value in node.outputs} | {v.name for v in model.graph.inputs}
+    for (path, _), value in zip(leaves, model.graph.outputs, strict=True):
+        name = ".".join(str(step.key) for step in path if isinstance(step, MappingKey))
+        if name and name not in taken and not value.is_graph_input():
+            value.name = name
+            taken.add(name)
 
 
 def _clear_litter(model: ir.Model, parameters: set[str]) -> None:
@@ -181,49 +198,12 @@ def _clear_litter(model: ir.Model, parameters: set[str]) -> None:
     common.RemoveUnusedNodesPass()(model)
 
 
-def _explain(module: nn.Module, error: Exception) -> str:
-    """What torch.export could not do, at which line of the user's code."""
-    message = _first_line(error)
-    if "specialized it to be a constant" in str(error):
-        reason = next(line for line in str(error).splitlines() if "specialized it" in line)
-        axis = reason.partition("You marked ")[2].partition(" as dynamic")[0] or BATCH
-        return (
-            f"{type(module).__name__}.forward works at one size of axis {axis!r} only: use x.shape instead of a "
-            "number in view/reshape, or compile with --static"
-        )
-    where = _user_frame(error)
-    if where is None:
-        return f"torch.export cannot trace {type(module).__name__}: {message}"
-    return f"torch.export cannot trace {where.filename}:{where.lineno}, `{where.line}`: {message}"
-
-
-def _user_frame(error: BaseException) -> traceback.FrameSummary | None:
-    """The innermost frame that is neither PyTorch's nor ours."""
-    libraries = (Path(torch.__file__).parent, Path(__file__))
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<") and not any(_is_under(frame.filename, lib) for lib in libraries)
-    ]
-    inside = [frame for frame in frames if frame.name != "compile"]
-    return inside[-1] if inside else None
-
-
-def _is_under(filename: str, parent: Path) -> bool:
-    return Path(filename) == parent or parent in Path(filename).parents
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what torch.onnx prints on its way (missing torchvision, deprecations of its own)."""
+    """Hold back what PyTorch prints on its way (missing torchvision, deprecations of its own, half a graph)."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx", "torch.export", "onnxscript")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)

@@ -87,6 +87,9 @@ def _from_module(source: Source, example: Example, dynamic: Dynamic | None, opse
 
     assert source.module is not None
     arguments = as_arguments(source.module, example)
+    for name, x in arguments.items():
+        if isinstance(x, torch.Tensor) and x.dtype == torch.bfloat16:
+            raise UnsupportedModelError(f"input {name!r} is bfloat16, unknown to NumPy: compile module.float()")
     model = export(source.module, example, dynamic=dynamic, opset=opset)
     tensors = {name: x for name, x in arguments.items() if isinstance(x, torch.Tensor)}
     constants = {name: x for name, x in arguments.items() if name not in tensors}

@@ -180,5 +180,5 @@ def _not_understood(source: str) -> str:
     close = difflib.get_close_matches(source, ZOO, n=1)
     if source.endswith(".py"):
         return f"{source} names no network: say which one, {source}:NAME (a Module class or a function)"
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{source!r} is no zoo name: {hint}Name file.py:factory, pkg.mod:factory, model.onnx, or one of `cnnc zoo`"
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{source!r} is no zoo name{hint}: name file.py:factory, pkg.mod:factory, model.onnx, or one of `cnnc zoo`"

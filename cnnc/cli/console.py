@@ -35,11 +35,8 @@ def note(text: str) -> None:
 
 @contextlib.contextmanager
 def status(text: str) -> Iterator[None]:
-    """A spinner on stderr while work goes on; nothing where stderr is no terminal."""
-    if err.is_terminal:
-        with err.status(text):
-            yield
-    else:
+    """A spinner on stderr (if that is a terminal) while work goes on; what the user's code prints goes there too."""
+    with contextlib.redirect_stdout(sys.stderr), err.status(text) if err.is_terminal else contextlib.nullcontext():
         yield
 
 

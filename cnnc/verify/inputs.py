@@ -66,9 +66,12 @@ def _negative(noise: np.ndarray) -> np.ndarray:
 
 
 def _spike(x: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Zero but for one large value: it shows a border, stride or offset that is off by one."""
+    """Faint noise and one large value: it shows a border, stride or offset that is off by one.
+
+    Zeros would tie, and an index that a network returns (argmax, topk) could differ with no fault.
+    """
     if x.dtype.kind != "f":
         return x
-    spike = np.zeros(shape, x.dtype)
+    spike = 0.01 * _noise(x, shape, rng)
     spike.reshape(-1)[rng.integers(spike.size)] = 100
-    return spike
+    return spike.astype(x.dtype)

@@ -7,6 +7,8 @@ conditioning; a wrong one does not. Accepted: e1 <= FACTOR * e0 + FLOOR.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 __all__ = ["FACTOR", "FLOOR", "accepts", "relative_error"]
@@ -17,8 +19,8 @@ FLOOR = 2e-6  # about 16 float32 roundings: nets so short that e0 may happen to 
 
 
 def accepts(error: float, own_error: float) -> bool:
-    """True if an artifact's `error` is rounding, given the original's `own_error`; False for NaN."""
-    return error <= FACTOR * own_error + FLOOR
+    """True if an artifact's `error` is rounding, given the original's `own_error`; False for NaN and infinity."""
+    return math.isfinite(error) and error <= FACTOR * own_error + FLOOR
 
 
 def relative_error(actual: np.ndarray, exact: np.ndarray) -> float:

@@ -20,6 +20,7 @@ _LEARNED = {
     "LayerNormalization": (1, 2),
     "GroupNormalization": (1, 2),
     "PRelu": (1,),
+    "Gather": (0,),  # an embedding
     "RNN": (1, 2, 3),
     "GRU": (1, 2, 3),
     "LSTM": (1, 2, 3, 7),

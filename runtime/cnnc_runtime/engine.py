@@ -30,6 +30,7 @@ class Engine:
         device: `auto`, `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`.
         threads: CPU threads of one run; onnxruntime's choice (the physical cores) if None.
         optimization: onnxruntime's own graph optimization.
+        name: what messages call the model; its path if None.
 
     Attributes:
         inputs, outputs: a `TensorSpec` each.
@@ -51,13 +52,15 @@ class Engine:
         device: str = "auto",
         threads: int | None = None,
         optimization: Optimization = "all",
+        name: str | None = None,
     ) -> None:
         wanted = parse_device(device)
         if isinstance(model, bytes):
-            self._name = "the model"
+            self._name = name or "the model"
             check_model_bytes(model[:64])
         else:
-            model = self._name = os.fspath(model)
+            model = os.fspath(model)
+            self._name = name or model
             check_model_file(model)
         if wanted is not None and wanted.kind == "tensorrt":
             _refuse_fused(model, self._name, wanted)

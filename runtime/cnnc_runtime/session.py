@@ -142,6 +142,10 @@ def model_error(name: str, error: Exception) -> CnncError:
         return UnsafeInputError(f"{name} reads data outside its own folder: {message}")
     if kind == "InvalidProtobuf":
         return InvalidInputError(f"{name} is damaged, or no ONNX file: get a whole copy of it")
+    if says("could not find an implementation for"):
+        return UnsupportedModelError(
+            f"{name} needs a kernel that this onnxruntime lacks (float32 is what every operator has): {message}"
+        )
     if kind == "NotImplemented" or says(
         "no op registered", "not a registered function", "under development", "unsupported model ir version"
     ):

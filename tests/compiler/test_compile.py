@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import cnnc
-from cnnc_runtime.errors import OutputError, UnsupportedModelError, UsageError, VerificationError
+from cnnc_runtime.errors import InvalidInputError, OutputError, UnsupportedModelError, UsageError, VerificationError
 from tests.nets import BakedBatch, Branches, NegativePadPool, Residual, TwoInputs
 
 X = torch.zeros(1, 3, 12, 12)
@@ -61,10 +61,11 @@ def test_several_inputs_and_outputs_of_several_types(tmp_path: Path) -> None:
     feed = {"image": noise(4, 1, 6, 6), "kind": np.array([0, 6, 2, 2])}
     with torch.inference_mode():
         features, named = net(*(torch.from_numpy(x) for x in feed.values()))
-    got = list(engine.run(feed).values())
-    np.testing.assert_allclose(got[0], features, atol=1e-6)
-    np.testing.assert_allclose(got[1], named["double"], atol=1e-6)
-    assert got[2].dtype == np.int64 and np.array_equal(got[2], named["top"])
+    outputs = engine.run(feed)
+    assert list(outputs)[1:] == ["double", "top"]
+    np.testing.assert_allclose(next(iter(outputs.values())), features, atol=1e-6)
+    np.testing.assert_allclose(outputs["double"], named["double"], atol=1e-6)
+    assert outputs["top"].dtype == np.int64 and np.array_equal(outputs["top"], named["top"])
 
 
 def test_static_shapes(tmp_path: Path) -> None:
@@ -132,6 +133,24 @@ def test_untraceable_code_is_named_by_file_and_line(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match=r"nets\.py:\d+, `if x.sum\(\) > 0:`"):
         cnnc.compile(Branches(), torch.zeros(1, 4), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_untraceable_code_leaves_no_half_graph_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UnsupportedModelError):
+        cnnc.compile(Branches(), torch.zeros(1, 4))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_inputs_that_the_network_itself_refuses_are_an_input_error() -> None:
+    with pytest.raises(InvalidInputError, match=r"Residual itself fails on x 2x5x12x12 at .*nets\.py:\d+.*5 channels"):
+        cnnc.compile(Residual(), torch.zeros(1, 5, 12, 12))
+
+
+def test_types_that_the_engine_lacks_are_named() -> None:
+    with pytest.raises(UnsupportedModelError, match=r"the artifact of Residual needs a kernel.*Conv"):
+        cnnc.compile(Residual().double(), X.double())
+    with pytest.raises(UnsupportedModelError, match=r"input 'x' is bfloat16"):
+        cnnc.compile(Residual().bfloat16(), X.bfloat16())
 
 
 def test_a_batch_size_in_the_code_is_named() -> None:

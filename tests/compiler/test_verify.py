@@ -120,13 +120,28 @@ def test_oracle_survives_a_network_that_changes_its_input() -> None:
     assert (x == np.float32(0.3)).all()
 
 
+def test_where_the_original_overflows_the_artifact_must_too() -> None:
+    class Overflow(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x * 1e38 * 10, x], 1)
+
+    def run(feed: Mapping[str, np.ndarray], factor: float = 1e38) -> dict[str, np.ndarray]:
+        x = feed["x"]
+        with np.errstate(over="ignore"):
+            return {"y": np.concatenate([x * np.float32(factor) * np.float32(10), x], 1)}
+
+    assert check(Overflow(), run).error < 1e-6
+    with pytest.raises(VerificationError):
+        check(Overflow(), lambda feed: run(feed, factor=1))
+
+
 def test_cases_are_seeded_and_cover_sign_spike_and_batch() -> None:
     first, again = (cases_for(EXAMPLES, {"x": [0]}, seed=4) for _ in range(2))
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a.feed["x"], b.feed["x"])
     noise, negative, spike = first[1].feed["x"]
     assert noise.min() < 0 < noise.max() and negative.max() < 0
-    assert np.count_nonzero(spike) == 1
+    assert np.count_nonzero(np.abs(spike) > 1) == 1 and np.unique(spike).size == spike.size
     fixed = cases_for(EXAMPLES, {}, seed=4)
     assert [case.feed["x"].shape for case in fixed] == [(2, 3, 12, 12)] * 3
 
