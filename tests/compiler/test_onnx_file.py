@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cnnc.onnx_file import load_onnx
 from cnnc_runtime.errors import CnncError, InvalidInputError, UnsafeInputError, UnsupportedModelError
+from tests.contract.blocks import batchnorm, conv_relu
 from tests.contract.graphs import model, node, weights
-from tests.contract.samples import batchnorm, conv_relu
 
 
 def write(folder: Path, proto: onnx.ModelProto) -> Path:

@@ -12,8 +12,8 @@ from cnnc_passes.fold_batchnorm import FoldBatchNorm
 from cnnc_passes.pipeline import named_passes, optimize, pipeline_for
 from cnnc_passes.rewrite import Change, Rewrite, new_constant
 from cnnc_runtime.errors import UsageError
+from tests.contract.blocks import batchnorm
 from tests.contract.graphs import model, node, weights
-from tests.contract.samples import batchnorm
 
 
 def chain(length: int = 3) -> ir.Model:

@@ -1,0 +1,48 @@
+"""Graphs for fuse-activation."""
+
+from __future__ import annotations
+
+import onnx
+
+from tests.contract.blocks import Sample, conv_relu, residual
+from tests.contract.edits import expose, overridable, to_float16
+from tests.contract.graphs import model, node, weights
+
+
+def broadcast_residual() -> onnx.ModelProto:
+    nodes = [node("Conv", "x w", "c", pads=[1, 1, 1, 1]), node("Add", "c z", "a"), node("Relu", "a", "y")]
+    return model(nodes, {"x": ["batch", 4, 6, 6], "z": ["batch", 4, 1, 1]}, ["y"], {"w": weights(4, 4, 3, 3)})
+
+
+def unrelated_batch_residual() -> onnx.ModelProto:
+    """Two symbols that may be 1 and n: Add would broadcast, FusedConv would not."""
+    nodes = [node("Conv", "x w", "c", pads=[1, 1, 1, 1]), node("Add", "c z", "a"), node("Relu", "a", "y")]
+    return model(nodes, {"x": ["n", 4, 6, 6], "z": ["m", 4, 6, 6]}, ["y"], {"w": weights(4, 4, 3, 3)})
+
+
+def doubled() -> onnx.ModelProto:
+    nodes = [node("Conv", "x w", "c"), node("Add", "c c", "a"), node("Relu", "a", "y")]
+    return model(nodes, {"x": [1, 4, 6, 6]}, ["y"], {"w": weights(4, 4, 3, 3)})
+
+
+SAMPLES: dict[str, Sample] = {
+    "conv-1d": lambda: conv_relu(1),
+    "conv-2d": lambda: conv_relu(2),
+    "conv-3d": lambda: conv_relu(3),
+    "no-bias": lambda: conv_relu(bias=False),
+    "grouped": lambda: conv_relu(groups=2),
+    "residual": residual,
+    "residual-bias": lambda: residual(bias=True),
+    "residual-swapped": lambda: residual(swapped=True),
+    "residual-projection": lambda: residual(projection=True),
+}
+
+DECLINES: dict[str, Sample] = {
+    "another node reads the convolution": lambda: expose(conv_relu(), "c"),
+    "another node reads the sum": lambda: expose(residual(), "a"),
+    "needs float32": lambda: to_float16(conv_relu()),
+    "is not constant": lambda: overridable(conv_relu(), "w"),
+    "exactly the output's shape": broadcast_residual,
+    "residual does not have exactly": unrelated_batch_residual,
+    "same convolution": doubled,
+}
