@@ -27,8 +27,8 @@ class Cost:
         macs: multiply-accumulates of convolutions, matrix products and recurrent layers; adding a bias is none.
         flops: 2 per MAC; for a node without MACs, its elementwise operations (`_PER_OUTPUT`, `_PER_INPUT`).
         weight_bytes: every constant that is read, running statistics among them.
-        read_bytes: all inputs, constants included.
-        written_bytes: all outputs.
+        read_bytes: all inputs, constants included; none for a view (Reshape, Flatten, ...).
+        written_bytes: all outputs; none for a view.
     """
 
     params: int = 0
@@ -53,6 +53,7 @@ _PER_INPUT = {
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), 1),
     **dict.fromkeys(("InstanceNormalization", "LayerNormalization", "GroupNormalization"), 7),
 }
+_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"})  # another shape on the same bytes
 _RECURRENT = frozenset({"RNN", "GRU", "LSTM"})
 
 
@@ -69,13 +70,14 @@ def node_cost(node: ir.Node, sizes: Mapping[str, int] | None = None) -> Cost:
     sizes = sizes or {}
     constants = _constants(node)
     macs = _macs(node, sizes)
+    moves = op_name(node) not in _VIEWS
     return Cost(
         params=sum(_elements(value, sizes) for value in learned_values(node)),
         macs=macs,
         flops=2 * macs or _elementwise(node, sizes),
         weight_bytes=sum(value_bytes(value, sizes) for value in constants),
-        read_bytes=sum(value_bytes(value, sizes) for value in set(filter(None, node.inputs))),
-        written_bytes=sum(value_bytes(value, sizes) for value in node.outputs),
+        read_bytes=sum(value_bytes(value, sizes) for value in set(filter(None, node.inputs))) if moves else 0,
+        written_bytes=sum(value_bytes(value, sizes) for value in node.outputs) if moves else 0,
     )
 
 

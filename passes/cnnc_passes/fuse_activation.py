@@ -31,6 +31,7 @@ class FuseActivation(Rewrite):
     """
 
     roots = frozenset({"Relu"})
+    trades = True  # a bias of zeros is read that was not there
 
     def rewrite(self, relu: ir.Node) -> Change | Decline | None:
         """Answer for one Relu."""

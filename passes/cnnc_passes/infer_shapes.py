@@ -11,7 +11,7 @@ from cnnc_passes.shape_rules import RULES
 from cnnc_passes.shape_values import ShapeValues
 from cnnc_runtime.errors import InvalidInputError
 
-__all__ = ["InferShapes"]
+__all__ = ["InferShapes", "infer_node"]
 
 _COMPARISONS = frozenset({"And", "Or", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 
@@ -43,6 +43,18 @@ class InferShapes(ir.passes.InPlacePass):
                 raise InvalidInputError(f"{op_name(node)} {node.name!r}: {error}") from error
             values.follow(node)
         return ir.passes.PassResult(model, any(modified))
+
+
+def infer_node(node: ir.Node, opsets: dict[str, int]) -> None:
+    """Fill in the shapes and types of one node's outputs, from those of its inputs.
+
+    Raises:
+        InvalidInputError: sizes contradict.
+    """
+    for value in node.inputs:
+        if value is not None:
+            _describe_initializer(value)
+    _infer(node, ShapeValues(), opsets)
 
 
 def _describe_initializer(value: ir.Value) -> bool:

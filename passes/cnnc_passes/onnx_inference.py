@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx import helper, numpy_helper, shape_inference
+from onnx import checker, helper, numpy_helper, shape_inference
 
 from cnnc_passes.dims import Dims, dims_of
 from cnnc_passes.rewrite import constant
@@ -50,7 +50,7 @@ def infer_by_onnx(node: ir.Node, contents: Contents, opsets: dict[str, int], ass
             data,
             opset_imports=[helper.make_opsetid(name, number) for name, number in opsets.items()],
         )
-    except shape_inference.InferenceError as error:
+    except (shape_inference.InferenceError, checker.ValidationError) as error:
         raise InvalidInputError(str(error).removeprefix("[ShapeInferenceError] ")) from error
     modified = False
     for output in node.outputs:

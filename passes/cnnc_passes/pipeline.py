@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from cnnc_passes.constant_reshape import ConstantReshape
-from cnnc_passes.driver import Driver, Instance
+from cnnc_passes.driver import Driver, Instance, Key, Prove
 from cnnc_passes.drop_noops import DropNoops
 from cnnc_passes.fold_batchnorm import FoldBatchNorm
 from cnnc_passes.fuse_activation import FuseActivation
@@ -22,8 +22,9 @@ from cnnc_runtime.errors import UsageError
 
 __all__ = ["TARGETS", "Pipeline", "Report", "Target", "named_passes", "optimize", "pipeline_for"]
 
-Step = Rewrite | ir.passes.PassBase
+Step = Rewrite | tuple[Rewrite, ...] | ir.passes.PassBase
 Pipeline = tuple[Step, ...]
+Named = Rewrite | Simplify | InferShapes
 Target = Literal["onnxruntime", "portable"]
 TARGETS: tuple[str, ...] = get_args(Target)
 
@@ -45,7 +46,8 @@ _NORMALIZE: Pipeline = (
     ReduceToPool(),
 )
 
-_ALGEBRA: Pipeline = (FoldBatchNorm(),)
+# One group: its laws take turns until none applies, since one makes room for another.
+_ALGEBRA: tuple[Rewrite, ...] = (FoldBatchNorm(),)
 
 _CLEAN_UP: Pipeline = (
     common.DeduplicateInitializersPass(),
@@ -62,13 +64,14 @@ _LOWER: dict[str, Pipeline] = {
 
 def pipeline_for(target: Target = "onnxruntime") -> Pipeline:
     """The passes for `target`, in order."""
-    return (*_PREPARE, *_NORMALIZE, *_ALGEBRA, *_CLEAN_UP, *_LOWER[target], common.RemoveUnusedOpsetsPass())
+    return (*_PREPARE, *_NORMALIZE, _ALGEBRA, *_CLEAN_UP, *_LOWER[target], common.RemoveUnusedOpsetsPass())
 
 
-def named_passes(pipeline: Iterable[Step] | None = None) -> dict[str, Step]:
+def named_passes(pipeline: Iterable[Step] | None = None) -> dict[str, Named]:
     """The passes that have a name on the command line (all but the plumbing), in order."""
     every = pipeline if pipeline is not None else pipeline_for("onnxruntime")
-    return {step.name: step for step in every if isinstance(step, Rewrite | Simplify | InferShapes)}
+    single = [one for step in every for one in (step if isinstance(step, tuple) else (step,))]
+    return {step.name: step for step in single if isinstance(step, Rewrite | Simplify | InferShapes)}
 
 
 @dataclasses.dataclass
@@ -78,7 +81,6 @@ class Report:
     nodes_before: int
     nodes_after: int = 0
     instances: list[Instance] = dataclasses.field(default_factory=list)
-    changed_by: list[str] = dataclasses.field(default_factory=list)  # whole-graph passes, by name
 
     def applied(self) -> dict[str, int]:
         """How many instances each law applied, in pipeline order."""
@@ -90,7 +92,11 @@ class Report:
 
     def declined(self) -> list[Instance]:
         """Where a law's pattern was found but a condition was not met."""
-        return [instance for instance in self.instances if not instance.applied]
+        return [instance for instance in self.instances if not instance.applied and not instance.dropped]
+
+    def dropped(self) -> list[Instance]:
+        """Where a law would have applied, and was shown to be wrong."""
+        return [instance for instance in self.instances if instance.dropped]
 
 
 def optimize(
@@ -100,6 +106,8 @@ def optimize(
     skip: Collection[str] = (),
     only: Collection[str] | None = None,
     limit: int | None = None,
+    drop: Collection[tuple[Key, str]] = (),
+    prove: Prove | None = None,
 ) -> Report:
     """Run `pipeline` on `model`, in place.
 
@@ -109,6 +117,8 @@ def optimize(
         skip: names of passes to leave out (`named_passes`).
         only: if given, the only named passes to run; plumbing always runs.
         limit: apply no more than this many rewrite instances.
+        drop: instances to leave out, by `Instance.key`, and why.
+        prove: shows one instance equal to what it replaces, before it is applied; what it refutes is left out.
 
     Returns:
         what was done.
@@ -122,16 +132,19 @@ def optimize(
     unknown = [name for name in (*skip, *(only or ())) if name not in named_passes() and name not in names]
     if unknown:
         raise UsageError(f"no pass is named {unknown[0]!r}; `cnnc passes` lists them")
-    dropped = {name for name in names if name in skip or (only is not None and name not in only)}
+    left_out = {name for name in names if name in skip or (only is not None and name not in only)}
 
     report = Report(nodes_before=model.graph.num_nodes())
-    driver = Driver(model, limit=limit)
+    driver = Driver(model, limit=limit, drop=drop, prove=prove)
     for step in steps:
-        if isinstance(step, Rewrite):
-            if step.name not in dropped:
-                driver.run(step)
-        elif getattr(step, "name", None) not in dropped and step(model).modified and hasattr(step, "name"):
-            report.changed_by.append(step.name)
+        if isinstance(step, Rewrite | tuple):
+            laws = step if isinstance(step, tuple) else (step,)
+            driver.run(*(law for law in laws if law.name not in left_out))
+        elif isinstance(step, Simplify):
+            if step.name not in left_out:
+                driver.run_pass(step, step.name)
+        elif getattr(step, "name", None) not in left_out:
+            step(model)
     report.instances = driver.instances
     report.nodes_after = model.graph.num_nodes()
     return report

@@ -58,6 +58,8 @@ class Rewrite(abc.ABC):
 
     roots: ClassVar[frozenset[str]]
     """The operators (`op_name`) at which the law is asked."""
+    trades: ClassVar[bool] = False
+    """True for a lowering that costs more by count and was measured to win: the cost guard lets it pass."""
 
     @property
     def name(self) -> str:

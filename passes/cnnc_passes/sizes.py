@@ -9,7 +9,9 @@ import onnx_ir as ir
 from cnnc_passes.dims import dims_of
 from cnnc_runtime.errors import UsageError
 
-__all__ = ["concrete_shape", "sizes_from", "with_batch_of_one"]
+__all__ = ["concrete_shape", "nominal_sizes", "sizes_from", "with_batch_of_one"]
+
+_NOMINAL = 64  # stands for an open height, width or length where costs of two forms are compared
 
 
 def sizes_from(shape: ir.Shape | None, numbers: Sequence[int]) -> dict[str, int]:
@@ -22,6 +24,13 @@ def with_batch_of_one(model: ir.Model, sizes: Mapping[str, int] | None = None) -
     """`sizes`, and 1 for each symbol in the leading axis of an input that they do not name."""
     leading = [value.shape[0] for value in model.graph.inputs if value.shape]
     return {str(size): 1 for size in leading if not isinstance(size, int)} | dict(sizes or {})
+
+
+def nominal_sizes(model: ir.Model) -> dict[str, int]:
+    """A number for every symbol in the inputs' shapes: the batch 1, others one that is neither small nor odd."""
+    axes = [axis for value in model.graph.inputs for axis in dims_of(value.shape or ())]
+    nominal = {axis.value: _NOMINAL for axis in axes if not isinstance(axis, int) and axis.value is not None}
+    return nominal | with_batch_of_one(model)
 
 
 def concrete_shape(value: ir.Value, sizes: Mapping[str, int]) -> tuple[int, ...] | None:

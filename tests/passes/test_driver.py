@@ -100,7 +100,10 @@ class WidenConv(Rewrite):
         shape = ir.Shape([d * 2 if i == 1 else d for i, d in enumerate(conv.outputs[0].shape)])
         y = ir.Value(name="wide", shape=shape, type=conv.outputs[0].type)
         widened = ir.node("Conv", [conv.inputs[0], w], conv.attributes, outputs=[y])
-        return Change([conv], [widened, ir.node("Slice", [y])])
+        bounds = [
+            new_constant(conv.outputs[0], role, np.array([at])) for role, at in zip("sea", (0, 4, 1), strict=True)
+        ]
+        return Change([conv], [widened, ir.node("Slice", [y, *bounds])])
 
 
 def test_cost_guard_declines_what_computes_more() -> None:
