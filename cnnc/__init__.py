@@ -18,6 +18,7 @@ from cnnc._version import __version__
 if TYPE_CHECKING:
     from cnnc.analysis import Analysis, analyze
     from cnnc.compiler import Compiled, compile
+    from cnnc.recheck import verify_artifact
     from cnnc_passes.pipeline import optimize
     from cnnc_runtime import Engine, Preprocessing, errors, load
 
@@ -31,6 +32,7 @@ _HOME = {
     "errors": "cnnc_runtime",
     "load": "cnnc_runtime",
     "optimize": "cnnc_passes.pipeline",
+    "verify_artifact": "cnnc.recheck",
 }
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "errors",
     "load",
     "optimize",
+    "verify_artifact",
 ]
 
 

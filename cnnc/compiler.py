@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -13,13 +15,18 @@ import onnx_ir as ir
 
 from cnnc._version import __version__
 from cnnc.artifact import append_metadata, check_writable, publish, scratch_beside, write_model
+from cnnc.attempt import Plan, build, check, fusion, mend
+from cnnc.blame import blame
 from cnnc.frontend import Frontend, open_source
 from cnnc.memory import release_memory
-from cnnc.verify import Case, Certificate, Expected, cases_for, expectations, verify
+from cnnc.verify import Case, Certificate, Inputs, Reference, refer
+from cnnc.verify.census import Census, regressions
+from cnnc.verify.samples import read_samples
 from cnnc_passes.costs import Cost, model_cost
-from cnnc_passes.pipeline import Report, Target, optimize, pipeline_for
+from cnnc_passes.driver import Instance
+from cnnc_passes.pipeline import Report, Target
 from cnnc_runtime.engine import Engine
-from cnnc_runtime.errors import UsageError
+from cnnc_runtime.errors import UsageError, VerificationError
 from cnnc_runtime.metadata import Metadata
 from cnnc_runtime.preprocessing import Preprocessing
 
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
     from cnnc.export import Dynamic, Example
 
 __all__ = ["CompileReport", "Compiled", "compile"]
+
+_log = logging.getLogger("cnnc")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +50,8 @@ class CompileReport:
     before: Cost
     after: Cost
     certificate: Certificate | None
+    fusion: tuple[Census, Census] | None
+    """What the engine fuses: of the original, and of the artifact."""
     seconds: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,7 +63,11 @@ class CompileReport:
             "before": dataclasses.asdict(self.before),
             "after": dataclasses.asdict(self.after),
             "applied": self.passes.applied(),
-            "declined": [dataclasses.asdict(one) for one in self.passes.declined()],
+            "declined": [_plain(one) for one in self.passes.declined()],
+            "dropped": [_plain(one) for one in self.passes.dropped()],
+            "fusion": dict(zip(("before", "after"), map(dataclasses.asdict, self.fusion), strict=True))
+            if self.fusion
+            else None,
             "certificate": self.certificate.to_dict() if self.certificate else None,
         }
 
@@ -91,6 +106,9 @@ def compile(
     limit: int | None = None,
     device: str = "auto",
     prove: bool = True,
+    input_range: Mapping[str, tuple[float, float]] | tuple[float, float] | None = None,
+    verify_data: Sequence[str | os.PathLike[str]] = (),
+    allow_training_ops: bool = False,
     seed: int = 0,
     force: bool = True,
 ) -> Compiled:
@@ -113,6 +131,10 @@ def compile(
         limit: apply no more than this many rewrite instances.
         device: where the proof runs: the device that will serve.
         prove: False leaves the artifact unverified, and marked so.
+        input_range: the values that the inputs may take, (lowest, highest), of every floating input or by name.
+            The proof stays inside; the engine refuses what lies outside.
+        verify_data: images, folders, .npy or .npz files to prove the artifact on as well.
+        allow_training_ops: take a graph whose BatchNormalization or Dropout runs as in training.
         seed: of the proof's inputs.
         force: overwrite an existing output.
 
@@ -123,7 +145,8 @@ def compile(
     if out is not None:
         check_writable(out, force=force)
     clock = _Clock()
-    front = open_source(
+    reopen = functools.partial(
+        open_source,
         model,
         example,
         weights=weights,
@@ -132,53 +155,59 @@ def compile(
         example_factory=example_factory,
         dynamic=dynamic,
         opset=opset,
+        allow_training_ops=allow_training_ops,
     )
+    front = reopen()
     clock.lap("export")
     _check_labels(labels, front.model)
     if preprocessing is not None:
         preprocessing = _fitted(preprocessing, front.model)
-    cases = cases_for(front.examples, front.batch_axes, seed)
-    truth, expected = _expectations(front, cases) if prove else ("", [])
+    inputs = dataclasses.replace(front.inputs, ranges=_ranges(input_range, front.inputs))
+    samples = read_samples(verify_data, inputs, preprocessing)
+    reference = _reference(front, inputs, seed, samples) if prove else None
     clock.lap("reference")
 
-    name, graph = front.name, front.model
-    before = model_cost(graph, front.sizes())
-    passes = optimize(graph, pipeline_for(target), skip=skip, only=only, limit=limit)
-    after = model_cost(graph, front.sizes())
-    clock.lap("rewrite")
-
+    name, graph, sizes = front.name, front.model, front.sizes()
+    before = model_cost(graph, sizes)
     with scratch_beside(out) as scratch:
-        files = write_model(graph, scratch / (out.name if out else "model.onnx"))
+        original = scratch / "original.onnx"
+        if reference is not None:  # the weights need not stay in memory for what is looked at on failure only
+            write_model(graph, original)
+        file = out.name if out else "model.onnx"
+        plan = Plan(name, file, scratch, target, skip, only, limit, device, reference)
+        attempt = build(plan, graph)
+        after = model_cost(graph, sizes)
         del front, graph  # the weights are in the file now: the engine may have their memory
         release_memory()
-        clock.lap("write")
-        certificate = None
-        if prove:
-            with Engine(files[-1], device=device, name=f"the artifact of {name}") as engine:
-                certificate = verify(
-                    expected,
-                    lambda feed: engine.run(dict(feed)),
-                    oracle=truth,
-                    provider=engine.provider,
-                    seed=seed,
-                )
+        clock.lap("rewrite")
+        certificate, fused = None, None
+        if reference is not None:
+            try:
+                certificate = check(plan, attempt)
+            except VerificationError as error:
+                try:
+                    attempt, certificate = mend(plan, original, attempt, error)
+                except VerificationError as unmendable:
+                    raise blame(unmendable, reference, original, reopen) from unmendable
+                after = model_cost(ir.load(attempt.files[-1]), sizes)
+            fused = fusion(plan, original, attempt, certificate.device)
+            for regression in regressions(*fused):
+                _log.warning("the engine fuses less of the artifact than of the original: %s", regression)
         clock.lap("verify")
-        report = CompileReport(name, target, passes, before, after, certificate, clock.seconds)
-        append_metadata(files[-1], _describe(report, preprocessing, labels).to_props())
+        report = CompileReport(name, target, attempt.passes, before, after, certificate, fused, clock.seconds)
+        metadata = _describe(report, preprocessing, labels, inputs.ranges)
+        append_metadata(attempt.files[-1], metadata.to_props())
         if out is None:
-            return Compiled(report, None, _whole(files))
-        publish(files, out)
+            return Compiled(report, None, _whole(attempt.files))
+        publish(attempt.files, out)
     return Compiled(report, out, None)
 
 
-def _expectations(front: Frontend, cases: Sequence[Case]) -> tuple[str, list[Expected]]:
-    """What the oracle is, and what it says; the oracle itself (its weights are twice the network's) ends here."""
-    oracle = front.oracle()
-    expected = expectations(oracle, cases)
-    description = oracle.description
-    del oracle
+def _reference(front: Frontend, inputs: Inputs, seed: int, samples: Sequence[Case]) -> Reference:
+    """What the original gives; the oracle itself (its weights are twice the network's) ends here."""
+    reference = refer(front.oracle(), inputs, seed, samples)
     release_memory()
-    return description, expected
+    return reference
 
 
 class _Clock:
@@ -210,7 +239,30 @@ def _fitted(preprocessing: Preprocessing, model: ir.Model) -> Preprocessing:
     return preprocessing.fitted([axis if isinstance(axis, int) else str(axis.value) for axis in inputs[0].shape])
 
 
-def _describe(report: CompileReport, preprocessing: Preprocessing | None, labels: Sequence[str]) -> Metadata:
+def _ranges(
+    given: Mapping[str, tuple[float, float]] | tuple[float, float] | None, inputs: Inputs
+) -> dict[str, tuple[float, float]]:
+    """By the name of each floating input; checked."""
+    floating = [name for name, example in inputs.examples.items() if example.dtype.kind == "f"]
+    ranges = dict(given) if isinstance(given, Mapping) else dict.fromkeys(floating, given) if given else {}
+    for name, (low, high) in ranges.items():
+        if name not in floating:
+            raise UsageError(f"input_range: no floating input is named {name!r}; there are {', '.join(floating)}")
+        if not low < high:
+            raise UsageError(f"input_range: {low:g} to {high:g} is no range")
+    return ranges
+
+
+def _plain(instance: Instance) -> dict[str, str]:
+    return {"law": instance.law, "node": instance.node, "reason": instance.reason}
+
+
+def _describe(
+    report: CompileReport,
+    preprocessing: Preprocessing | None,
+    labels: Sequence[str],
+    ranges: Mapping[str, tuple[float, float]],
+) -> Metadata:
     plain = report.to_dict()
     certificate = plain.pop("certificate")
     return Metadata(
@@ -219,6 +271,7 @@ def _describe(report: CompileReport, preprocessing: Preprocessing | None, labels
         target=report.target,
         preprocessing=preprocessing,
         labels=tuple(labels),
+        input_ranges=dict(ranges),
         report=plain,
         certificate=certificate,
     )

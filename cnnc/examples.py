@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["example_for", "parse_dynamic", "parse_shapes"]
+__all__ = ["example_for", "parse_dynamic", "parse_ranges", "parse_shapes"]
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -49,6 +49,25 @@ def parse_dynamic(texts: Sequence[str]) -> dict[str, dict[int, str]]:
         name, axis, axis_name = match.groups()
         axes.setdefault(name, {})[int(axis)] = axis_name
     return axes
+
+
+def parse_ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]] | tuple[float, float] | None:
+    """`["0,1"]` -> one range for every input; `["x:-1,1"]` -> by name; None of no texts.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    ranges: dict[str, tuple[float, float]] = {}
+    for text in texts:
+        name, _, numbers = text.rpartition(":")
+        try:
+            low, high = map(float, numbers.split(","))
+        except ValueError as error:
+            raise UsageError(f"--input-range {text}: give the lowest and the highest value, as in 0,1") from error
+        ranges[name] = (low, high)
+    if "" in ranges and len(ranges) > 1:
+        raise UsageError("--input-range: name the input of each range, as in x:0,1")
+    return ranges.get("") or ranges or None
 
 
 def example_for(

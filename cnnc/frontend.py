@@ -12,11 +12,12 @@ import numpy as np
 import onnx_ir as ir
 
 from cnnc.examples import example_for, parse_shapes
-from cnnc.onnx_file import load_onnx
+from cnnc.onnx_file import load_onnx, refuse_training_mode
 from cnnc.source import Source, resolve
 from cnnc.torch_extra import require_torch
-from cnnc.verify import OnnxOracle, Oracle, TorchOracle
+from cnnc.verify import Inputs, OnnxOracle, Oracle, TorchOracle
 from cnnc_runtime.errors import UnsupportedModelError, UsageError
+from cnnc_runtime.probe import is_certified, probe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["Frontend", "open_source"]
 
 _TRACED_BATCH = 2
+# Operators whose turns or output size are for data to decide: a file with one may hang, or take all memory.
+_UNBOUNDED = frozenset(
+    {"Loop", "Scan", "If", "ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Upsample", "Pad", "OneHot"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,25 +40,23 @@ class Frontend:
     Attributes:
         name: what the user called it.
         model: its graph.
-        examples: one array per graph input, at the size it was traced.
-        batch_axes: per input, the axes that are the (dynamic) batch.
+        inputs: an array per graph input, at the size it was traced, and which axes are open.
         oracle: makes its oracle; call it before the graph is rewritten.
+        first_departure: names the first value of an unrewritten graph that is not its source's, on a feed.
     """
 
     name: str
     model: ir.Model
-    examples: dict[str, np.ndarray]
-    batch_axes: dict[str, list[int]]
+    inputs: Inputs
     oracle: Callable[[], Oracle]
+    first_departure: Callable[[ir.Model, Mapping[str, np.ndarray]], str | None] = lambda model, feed: None
 
     def sizes(self) -> dict[str, int]:
         """The symbols of the inputs' shapes: the batch as 1, other open axes as in the example."""
         return {
-            axis.value: 1 if index in self.batch_axes[str(value.name)] else self.examples[str(value.name)].shape[index]
-            for value in self.model.graph.inputs
-            if value.shape is not None and value.name in self.examples
-            for index, axis in enumerate(value.shape)
-            if isinstance(axis, ir.SymbolicDim) and axis.value is not None
+            symbol: 1 if symbol in self.inputs.batch else self.inputs.examples[name].shape[axis]
+            for name, axes in self.inputs.axes.items()
+            for axis, symbol in axes.items()
         }
 
 
@@ -67,22 +70,27 @@ def open_source(
     example_factory: str | None = None,
     dynamic: Dynamic | None = None,
     opset: int | None = None,
+    allow_training_ops: bool = False,
 ) -> Frontend:
     """Open a module, a zoo name, `file.py:factory`, `pkg.mod:factory` or an .onnx file; see `cnnc.compile`."""
     found = resolve(source, arguments=arguments, weights=weights)
     if found.path is not None:
         if example is not None or example_factory or dynamic or opset:
             raise UsageError(f"{found.name} is a graph already: its inputs, axes and opset are as they are")
-        return _from_onnx(found.path, input_shapes)
+        return _from_onnx(found.path, input_shapes, allow_training_ops)
     require_torch(f"compiling {found.name}")
     if example is None:
         example = example_for(found, shapes=input_shapes, factory=example_factory)
-    return _from_module(found, example, dynamic, opset)
+    front = _from_module(found, example, dynamic, opset)
+    if not allow_training_ops:
+        refuse_training_mode(front.model)
+    return front
 
 
 def _from_module(source: Source, example: Example, dynamic: Dynamic | None, opset: int | None) -> Frontend:
     import torch
 
+    from cnnc.departure import first_departure
     from cnnc.export import as_arguments, export
 
     assert source.module is not None
@@ -101,14 +109,16 @@ def _from_module(source: Source, example: Example, dynamic: Dynamic | None, opse
     return Frontend(
         source.name,
         model,
-        {name: x.detach().cpu().numpy() for name, x in tensors.items()},
-        _batch_axes(model),
+        _inputs(model, {name: x.detach().cpu().numpy() for name, x in tensors.items()}),
         lambda: TorchOracle(module, constants),
+        lambda model, feed: first_departure(module, constants, model, feed),
     )
 
 
-def _from_onnx(path: Path, input_shapes: Sequence[str]) -> Frontend:
-    model = load_onnx(path)
+def _from_onnx(path: Path, input_shapes: Sequence[str], allow_training_ops: bool) -> Frontend:
+    model = load_onnx(path, allow_training_ops=allow_training_ops)
+    if any(node.op_type in _UNBOUNDED for node in model.graph.all_nodes()) and not is_certified(path):
+        probe(path)
     given = parse_shapes(input_shapes)
     inputs = [value for value in model.graph.inputs if not value.is_initializer()]
     if not inputs:
@@ -118,7 +128,7 @@ def _from_onnx(path: Path, input_shapes: Sequence[str]) -> Frontend:
             raise UsageError(f"--input-shape: {path} has no input {name!r}; it has {_names(inputs)}")
     rng = np.random.default_rng(0)
     examples = {str(value.name): _example(value, given.get(str(value.name)) or given.get(""), rng) for value in inputs}
-    return Frontend(str(path), model, examples, _batch_axes(model), lambda: OnnxOracle(model))
+    return Frontend(str(path), model, _inputs(model, examples), lambda: OnnxOracle(model))
 
 
 def _example(value: ir.Value, given: tuple[int, ...] | None, rng: np.random.Generator) -> np.ndarray:
@@ -150,13 +160,14 @@ def _example(value: ir.Value, given: tuple[int, ...] | None, rng: np.random.Gene
     return rng.standard_normal(shape).astype(dtype)
 
 
-def _batch_axes(model: ir.Model) -> dict[str, list[int]]:
-    """Per input, the axes whose symbol is that of some input's first axis."""
-    inputs = [value for value in model.graph.inputs if value.shape is not None and not value.is_initializer()]
-    symbols = {value.shape[0] for value in inputs if value.shape and not isinstance(value.shape[0], int)}
-    return {
-        str(value.name): [axis for axis, size in enumerate(value.shape or ()) if size in symbols] for value in inputs
+def _inputs(model: ir.Model, examples: dict[str, np.ndarray]) -> Inputs:
+    """The examples, with the open axes as the graph names them; the batch is what some input's first axis counts."""
+    shapes = {str(value.name): value.shape or () for value in model.graph.inputs if value.name in examples}
+    axes = {
+        name: {axis: size.value or f"{name}.{axis}" for axis, size in enumerate(shape) if not isinstance(size, int)}
+        for name, shape in shapes.items()
     }
+    return Inputs(examples, axes, frozenset(open_axes[0] for open_axes in axes.values() if 0 in open_axes))
 
 
 def _names(values: Sequence[ir.Value]) -> str:

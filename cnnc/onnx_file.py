@@ -22,7 +22,7 @@ _ENGINE_DOMAINS = (
 )  # the engine's own operators have no schema in onnx
 
 
-def load_onnx(path: str | os.PathLike[str]) -> ir.Model:
+def load_onnx(path: str | os.PathLike[str], *, allow_training_ops: bool = False) -> ir.Model:
     """Read a model; weights in external data stay on disk until they are used.
 
     Raises:
@@ -45,7 +45,8 @@ def load_onnx(path: str | os.PathLike[str]) -> ir.Model:
     except Exception as error:
         raise InvalidInputError(f"{path}: malformed model: {error}") from error
     _check_external_data(model, path)
-    refuse_training_mode(model)
+    if not allow_training_ops:
+        refuse_training_mode(model)
     return model
 
 
@@ -54,16 +55,19 @@ def refuse_training_mode(model: ir.Model) -> None:
 
     onnxruntime folds the first wrongly and really drops with the second: neither has one right answer.
     """
-    for node in model.graph.all_nodes():
+    graphs = [model.graph, *(function.graph for function in model.functions.values())]
+    for node in (node for graph in graphs for node in graph.all_nodes()):
         if node.op_type == "BatchNormalization" and node.attributes.get_int("training_mode", 0) == 1:
             raise UnsupportedModelError(
-                f"{node.name or 'BatchNormalization'} has training_mode=1: export the network after model.eval()"
+                f"{node.name or 'BatchNormalization'} has training_mode=1: export the network after model.eval() "
+                "(or --allow-training-ops)"
             )
         if node.op_type == "Dropout" and len(node.inputs) > 2 and node.inputs[2] is not None:
             mode = ir.convenience.get_const_tensor(node.inputs[2])
             if mode is None or mode.numpy().any():
                 raise UnsupportedModelError(
-                    f"{node.name or 'Dropout'} drops at inference: export the network after model.eval()"
+                    f"{node.name or 'Dropout'} drops at inference: write F.dropout(x, p, self.training) and export "
+                    "after model.eval() (or --allow-training-ops)"
                 )
 
 

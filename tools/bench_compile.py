@@ -81,15 +81,14 @@ def contend(contender: str, net: str, artifact: str) -> dict[str, float]:
     elif contender == "verify":
         import numpy as np
 
-        from cnnc.verify import TorchOracle, cases_for, expectations, verify
+        from cnnc.verify import Inputs, TorchOracle, refer, verify
         from cnnc_runtime import load
 
         assert module is not None
-        oracle = TorchOracle(module)
-        cases = cases_for({"x": np.zeros((2, *shape), np.float32)}, {"x": [0]}, seed=0)
-        expected = expectations(oracle, cases)
+        inputs = Inputs({"x": np.zeros((2, *shape), np.float32)}, {"x": {0: "batch"}}, frozenset({"batch"}))
+        reference = refer(TorchOracle(module), inputs, seed=0)
         engine = load(artifact, device="cpu")
-        verify(expected, lambda feed: engine.run(dict(feed)), oracle="", provider="", seed=0)
+        verify(reference, lambda feed: engine.run(dict(feed)), device="cpu", provider="", optimization="all")
     elif contender == "compile":
         import cnnc
 

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 import cnnc
-from cnnc.verify import Expected, TorchOracle, cases_for, expectations
+from cnnc.verify import Expected, Inputs, TorchOracle, refer
 from cnnc.verify.tolerance import FACTOR, FLOOR, relative_error
 from cnnc.zoo import ZOO, build
 
@@ -38,7 +38,8 @@ def main() -> None:
         for seed in range(options.seeds):
             module = build(name, seed=seed)
             example = np.zeros((2, *ZOO[name].input_shape), np.float32)
-            expected = expectations(TorchOracle(module), cases_for({"x": example}, {"x": [0]}, seed))
+            inputs = Inputs({"x": example}, {"x": {0: "batch"}}, frozenset({"batch"}))
+            expected = refer(TorchOracle(module), inputs, seed).expected
             for fault, plant in FAULTS.items():
                 faulty = copy.deepcopy(module)
                 if plant(faulty):

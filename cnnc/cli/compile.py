@@ -34,6 +34,9 @@ from cnnc.cli.preprocess_options import preprocessing_from, preprocessing_option
 @click.option("--passes", "only", metavar="P,P", help="Run these passes only.")
 @click.option("--bisect-limit", "limit", type=click.IntRange(min=0), help="Apply no more than N rewrite instances.")
 @click.option("--device", default="auto", show_default=True, help="Where the proof runs: auto, cpu, cuda.")
+@click.option("--input-range", "ranges", multiple=True, metavar="[x:]LO,HI", help="Values the inputs may take.")
+@click.option("--verify-data", multiple=True, type=click.Path(path_type=Path), help="Data to prove it on as well.")
+@click.option("--allow-training-ops", is_flag=True, help="Take BatchNormalization and Dropout as in training.")
 @click.option("--no-verify", is_flag=True, help="Write the artifact without its proof, marked unverified.")
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -49,6 +52,7 @@ def command(
     static: bool,
     labels: Path | None,
     only: str | None,
+    ranges: tuple[str, ...],
     no_verify: bool,
     as_json: bool,
     verbose: bool,
@@ -60,7 +64,7 @@ def command(
     """
     from cnnc.cli import console
     from cnnc.compiler import compile as compile_network
-    from cnnc.examples import parse_dynamic
+    from cnnc.examples import parse_dynamic, parse_ranges
 
     if static and dynamic:
         raise click.UsageError("--static fixes every axis, --dynamic frees one: give one of them")
@@ -80,6 +84,7 @@ def command(
             labels=console.read_labels(labels) if labels else (),
             only=only.split(",") if only else None,
             prove=not no_verify,
+            input_range=parse_ranges(ranges),
             **options,
         )
     if as_json:
@@ -103,14 +108,17 @@ def _show(report: Any, output: Path, verbose: bool) -> None:
     console.out.print(table)
     applied = ", ".join(f"{law} ×{count}" for law, count in report.passes.applied().items())
     console.out.print(f"rewrites: {applied or 'none applied'}", highlight=False)
+    for one in report.passes.dropped():
+        console.out.print(f"dropped: {one.law} at {one.node}: {one.reason}", highlight=False, markup=False)
     if verbose:
         for one in report.passes.declined():
             console.out.print(f"  {one.law} declined at {one.node}: {one.reason}", highlight=False, markup=False)
     proof = report.certificate
     if proof is not None:
+        console.proof(proof)
         console.out.print(
-            f"verified on {proof.provider} against {proof.oracle}: off by {proof.error:.1e} of the output's "
-            f"magnitude; the original's own rounding is {proof.own_error:.1e}",
+            f"each rewrite on its own: {proof.local['proved']} shown equal, {sum(proof.local['unproved'].values())} "
+            "covered by the whole alone",
             highlight=False,
         )
     size = output.stat().st_size

@@ -6,13 +6,17 @@ import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from cnnc_runtime.errors import InvalidInputError
 
-__all__ = ["err", "note", "out", "pairs", "read_labels", "status"]
+if TYPE_CHECKING:
+    from cnnc.verify import Certificate
+
+__all__ = ["err", "note", "out", "pairs", "proof", "read_labels", "status"]
 
 _UNLIMITED = 1000  # columns; a pipe has no edge at which to cut
 
@@ -31,6 +35,19 @@ err = _Console(stderr=True, soft_wrap=True)
 def note(text: str) -> None:
     """One line for the user, on stderr."""
     err.print(f"cnnc: {text}", highlight=False, markup=False)
+
+
+def proof(certificate: Certificate) -> None:
+    """What a certificate shows, and what it does not."""
+    out.print(
+        f"verified on {certificate.provider} against {certificate.oracle}: off by {certificate.error:.1e} of the "
+        f"output's magnitude; the original's own rounding is {certificate.own_error:.1e}",
+        highlight=False,
+    )
+    for name in certificate.constant_outputs():
+        note(f"output {name!r} was the same for every input tried: equal, but that proves little")
+    for axis in certificate.unproved_axes:
+        note(f"axis {axis!r}: the original itself takes no other size that was tried")
 
 
 @contextlib.contextmanager

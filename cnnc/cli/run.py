@@ -47,15 +47,19 @@ def command(
     """
     from cnnc.cli import console
     from cnnc.cli.run_report import print_json, print_tables
-    from cnnc_runtime import Failure, load
+    from cnnc_runtime import Failure, check_model_file, load
     from cnnc_runtime.batch import batch_size
     from cnnc_runtime.media import find_files
+    from cnnc_runtime.probe import is_certified, probe
     from cnnc_runtime.results import describe
 
     # Pillow's remarks on large photographs, odd EXIF and palettes: none of them stops the decoding.
     warnings.filterwarnings("ignore", module="PIL")
     names: Sequence[str] = console.read_labels(labels) if labels else ()
     files = find_files(paths)
+    check_model_file(model)
+    if not is_certified(model):
+        probe(model)
     with load(model, device=device) as engine:
         names = names or (engine.metadata.labels if engine.metadata else ())
         size = batch_size(engine, batch)

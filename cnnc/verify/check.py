@@ -8,32 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from cnnc.verify.inputs import Case
+from cnnc.verify.certificate import Certificate, describe_inputs, hash_feeds
+from cnnc.verify.compare import Difference, compare, worst_of
+from cnnc.verify.inputs import Case, Inputs, cases_for, more_cases, resized
 from cnnc.verify.oracle import Oracle
-from cnnc.verify.tolerance import FACTOR, FLOOR, accepts, relative_error
-from cnnc_runtime.errors import VerificationError
+from cnnc_runtime.errors import CnncError, VerificationError
 
-__all__ = ["Certificate", "Expected", "expectations", "verify"]
+__all__ = ["Expected", "Reference", "refer", "verify"]
 
 _REPEATS = 3  # a network with hidden state gives itself away by the third run
 
-
-@dataclasses.dataclass(frozen=True)
-class Certificate:
-    """What was shown, for one artifact: on which inputs, how far from exact, against what limit."""
-
-    oracle: str
-    provider: str
-    seed: int
-    cases: tuple[str, ...]
-    error: float
-    """Largest error of the artifact against the float64 oracle, relative to the output's magnitude."""
-    own_error: float
-    """The same for the original in its own precision."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for the artifact's metadata, the limit included."""
-        return {**dataclasses.asdict(self), "factor": FACTOR, "floor": FLOOR}
+Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,61 +30,113 @@ class Expected:
     original: list[np.ndarray]
 
 
-def expectations(oracle: Oracle, cases: Sequence[Case]) -> list[Expected]:
-    """Run the original on every case. Done before the artifact exists: the oracle's memory is free by then."""
-    return [Expected(case, oracle.exact(case.feed), oracle.original(case.feed)) for case in cases]
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """The truth that artifacts are compared with; the oracle itself need not be kept.
+
+    Attributes:
+        oracle: what it was.
+        inputs, seed: what the cases were made from.
+        expected: a result per case.
+        unproved_axes: open axes (no batch) for which the original took no other size.
+    """
+
+    oracle: str
+    inputs: Inputs
+    seed: int
+    expected: list[Expected]
+    unproved_axes: tuple[str, ...]
 
 
-def verify(
-    expected: Sequence[Expected],
-    run: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]],
-    *,
-    oracle: str,
-    provider: str,
-    seed: int,
-) -> Certificate:
+def refer(oracle: Oracle, inputs: Inputs, seed: int, samples: Sequence[Case] = ()) -> Reference:
+    """Run the original on every case, before the artifact exists: the oracle's memory is free by then.
+
+    Args:
+        oracle: the original.
+        inputs: what it takes.
+        seed: of the random numbers.
+        samples: the user's own data, compared as well.
+    """
+    expected = [_expected(oracle, case) for case in (*cases_for(inputs, seed), *samples)]
+    if _has_constant_output(expected):  # equal constants prove nothing: try what may move them
+        expected += [_expected(oracle, case) for case in more_cases(inputs, seed)]
+    unproved = []
+    for symbol in inputs.other_symbols():
+        found = _first_accepted(oracle, inputs, symbol, seed)
+        if found is None:
+            unproved.append(symbol)
+        else:
+            expected.append(found)
+    return Reference(oracle.description, inputs, seed, expected, tuple(unproved))
+
+
+def verify(reference: Reference, run: Run, *, device: str, provider: str, optimization: str) -> Certificate:
     """Show that `run` equals the original on every case.
 
     Args:
-        expected: the original's results; the first case is run three times, to catch state between calls.
+        reference: the original's results; the first case is run three times, to catch state between calls.
         run: the artifact, on the engine that will serve it: feed in, outputs by name, in order.
-        oracle, provider, seed: recorded.
+        device, provider, optimization: recorded.
 
     Raises:
-        VerificationError: an output's number, shape, type or values differ by more than rounding.
+        VerificationError: an output's number, shape, type or values differ by more than rounding, or an open
+            axis was baked in.
     """
-    worst, worst_own = 0.0, 0.0
-    for index, one in enumerate(expected):
+    found: dict[str, list[Difference]] = {}
+    for index, one in enumerate(reference.expected):
         for _ in range(_REPEATS if index == 0 else 1):
-            outputs = run(one.case.feed)
-            if len(outputs) != len(one.exact):
-                raise VerificationError(f"the artifact has {len(outputs)} outputs, the original {len(one.exact)}")
-            for (name, got), own, truth in zip(outputs.items(), one.original, one.exact, strict=True):
-                error, own_error = _compare(name, one.case.label, got, own, truth)
-                worst, worst_own = max(worst, error), max(worst_own, own_error)
+            for difference in _differences(one, run):
+                found.setdefault(difference.output, []).append(difference)
     return Certificate(
-        oracle=oracle,
+        oracle=reference.oracle,
+        device=device,
         provider=provider,
-        seed=seed,
-        cases=tuple(one.case.label for one in expected),
-        error=worst,
-        own_error=worst_own,
+        optimization=optimization,
+        seed=reference.seed,
+        cases=tuple(one.case.label for one in reference.expected),
+        inputs=describe_inputs(reference.inputs),
+        inputs_hash=hash_feeds([one.case for one in reference.expected]),
+        differences=tuple(worst_of(every) for every in found.values()),
+        unproved_axes=reference.unproved_axes,
     )
 
 
-def _compare(name: str, label: str, got: np.ndarray, own: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """The artifact's error and the original's; raises VerificationError where they tell a bug."""
-    where = f"output {name!r} on {label}"
-    if got.shape != own.shape:
-        raise VerificationError(f"{where}: the artifact gives shape {got.shape}, the original {own.shape}")
-    if got.dtype != own.dtype:
-        raise VerificationError(f"{where}: the artifact gives {got.dtype}, the original {own.dtype}")
-    # Where the original overflows in its own precision, its infinity or NaN is the result to equal.
-    truth = np.where(np.isfinite(own), truth, own)
-    error, own_error = relative_error(got, truth), relative_error(own, truth)
-    if not accepts(error, own_error):
+def _differences(one: Expected, run: Run) -> list[Difference]:
+    try:
+        outputs = run(one.case.feed)
+    except CnncError as error:
+        if one.case.axis is None:
+            raise VerificationError(f"the artifact fails on {one.case.label}: {error}") from error
         raise VerificationError(
-            f"{where}: the artifact is off by {error:.1e} of the output's magnitude, the original by "
-            f"{own_error:.1e} only: this is no rounding. Nothing was written"
-        )
-    return error, own_error
+            f"axis {one.case.axis!r} was baked in: the artifact fails on {one.case.label}, which the original takes: "
+            f"{error}"
+        ) from error
+    if len(outputs) != len(one.exact):
+        raise VerificationError(f"the artifact has {len(outputs)} outputs, the original {len(one.exact)}")
+    return [
+        compare(name, one.case.label, got, own, exact)
+        for (name, got), own, exact in zip(outputs.items(), one.original, one.exact, strict=True)
+    ]
+
+
+def _expected(oracle: Oracle, case: Case) -> Expected:
+    return Expected(case, oracle.exact(case.feed), oracle.original(case.feed))
+
+
+def _first_accepted(oracle: Oracle, inputs: Inputs, symbol: str, seed: int) -> Expected | None:
+    """The first other size of an axis that the original itself runs at (a U-Net takes multiples of 16 only)."""
+    for case in resized(inputs, symbol, seed):
+        try:
+            original = oracle.original(case.feed)
+        except Exception:  # whatever the user's code or its engine raises: it does not take this size
+            continue
+        return Expected(case, oracle.exact(case.feed), original)
+    return None
+
+
+def _has_constant_output(expected: Sequence[Expected]) -> bool:
+    def moves(values: Sequence[Any]) -> bool:
+        items = [item.reshape(-1) for array in values for item in (array if array.ndim > 1 else array[None])]
+        return any(item.shape != items[0].shape or not np.array_equal(item, items[0]) for item in items[1:])
+
+    return any(not moves(values) for values in zip(*(one.original for one in expected), strict=True))

@@ -2,7 +2,8 @@
 
 Let e0 be the error of the original in its own precision against the float64 oracle, and e1 that of the
 artifact. A rewrite that is equal up to rounding keeps e1 near e0, whatever the network's depth or
-conditioning; a wrong one does not. Accepted: e1 <= FACTOR * e0 + FLOOR.
+conditioning; a wrong one does not. Accepted: e1 <= FACTOR * e0 + floor, where the floor is that of the
+output's precision.
 """
 
 from __future__ import annotations
@@ -11,39 +12,54 @@ import math
 
 import numpy as np
 
-__all__ = ["FACTOR", "FLOOR", "accepts", "relative_error"]
+__all__ = ["FACTOR", "FLOOR", "accepts", "floor_of", "items_of", "relative_error", "scales_of"]
 
 # docs/verification.md has the measurements behind both.
 FACTOR = 8.0
-FLOOR = 2e-6  # about 16 float32 roundings: nets so short that e0 may happen to be 0
+FLOOR = 2e-6  # float32: about 16 roundings; nets so short that e0 may happen to be 0
+_FLOORS = {"float16": 1.6e-2, "float64": 1e-12}  # as many roundings; float64: the oracle's own
+_INTEGER_FLOOR = 1e-4  # of the elements: an index that flips between two near ties (argmax of a mask)
 
 
-def accepts(error: float, own_error: float) -> bool:
+def floor_of(dtype: np.dtype) -> float:
+    """The error that rounding alone may make in an output of this type."""
+    return _INTEGER_FLOOR if dtype.kind not in "fc" else _FLOORS.get(dtype.name, FLOOR)
+
+
+def accepts(error: float, own_error: float, dtype: np.dtype | None = None) -> bool:
     """True if an artifact's `error` is rounding, given the original's `own_error`; False for NaN and infinity."""
-    return math.isfinite(error) and error <= FACTOR * own_error + FLOOR
+    return math.isfinite(error) and error <= FACTOR * own_error + floor_of(dtype or np.dtype(np.float32))
 
 
 def relative_error(actual: np.ndarray, exact: np.ndarray) -> float:
     """The largest error of any item, over the largest magnitude of that item's exact values.
 
     Items are slices of the first axis (the batch). Infinities must be equal and NaNs in the same places;
-    where they are not the error is infinite. Shapes must be equal.
+    where they are not the error is infinite. Shapes must be equal. Of integers (indices, masks) it is the share
+    of elements that differ: how far apart two classes' numbers are means nothing.
     """
     if actual.size == 0:
         return 0.0
-    rows, exact_rows = _rows(actual), _rows(exact)
+    if actual.dtype.kind not in "fc":
+        return float(np.mean(actual != exact))
+    rows, exact_rows = items_of(actual), items_of(exact)
     finite = np.isfinite(exact_rows)
     same = np.isfinite(rows) == finite
     special = np.where(finite, 0.0, exact_rows)
     if not same.all() or not np.array_equal(np.where(finite, 0.0, rows), special, equal_nan=True):
         return float("inf")
     difference = np.abs(np.where(finite, rows - np.where(finite, exact_rows, 0.0), 0.0)).max(axis=1)
-    scale = np.abs(np.where(finite, exact_rows, 0.0)).max(axis=1)
-    # An item of (nearly) nothing but zeros has no scale of its own: it is measured on the batch's.
-    scale = np.maximum(scale, 1e-6 * max(float(scale.max()), 1e-30))
-    return float((difference / scale).max())
+    return float((difference / scales_of(exact_rows)).max())
 
 
-def _rows(array: np.ndarray) -> np.ndarray:
+def scales_of(exact_items: np.ndarray) -> np.ndarray:
+    """Each item's largest finite magnitude; that of the batch for an item of (nearly) nothing but zeros."""
+    finite = np.where(np.isfinite(exact_items), exact_items, 0.0)
+    scale = np.abs(finite).max(axis=1)
+    return np.asarray(np.maximum(scale, 1e-6 * max(float(scale.max()), 1e-30)))
+
+
+def items_of(array: np.ndarray) -> np.ndarray:
+    """(items, elements) in float64; an array of rank 0 or 1 is one item."""
     as_double = array.astype(np.float64)
     return as_double.reshape(array.shape[0], -1) if array.ndim > 1 else as_double.reshape(1, -1)

@@ -75,6 +75,7 @@ class Engine:
             raise type(error)(f"{self._name}: {error}") from error
         if not self.inputs or not self.outputs:
             raise InvalidInputError(f"{self._name} has no {'outputs' if self.inputs else 'inputs'}: nothing to run")
+        self._ranges = self.metadata.input_ranges if self.metadata is not None else {}
         self._specs = {spec.name: spec for spec in self.inputs}
         self._output_names = [spec.name for spec in self.outputs]
         self._execute: Callable[[list[str], dict[str, Array]], list[Array]] = self.session.run
@@ -123,12 +124,26 @@ class Engine:
         if isinstance(x, Mapping):
             if x.keys() != self._specs.keys():
                 raise InvalidInputError(f"the net takes the inputs {list(self._specs)}, got {list(x)}")
-            return {name: spec.conform(_as_array(x[name], name)) for name, spec in self._specs.items()}
+            arrays = {name: spec.conform(_as_array(x[name], name)) for name, spec in self._specs.items()}
+            return self._inside_ranges(arrays)
         if len(self.inputs) > 1:
             raise InvalidInputError(f"the net takes the inputs {list(self._specs)}: pass a dict of them")
         array = self.inputs[0].conform(_as_array(x, self._first_input))
+        if self._ranges:  # the values have to be looked at every time
+            return self._inside_ranges({self._first_input: array})
         self._accepted = (array.dtype, array.shape)
         return {self._first_input: array}
+
+    def _inside_ranges(self, feed: dict[str, Array]) -> dict[str, Array]:
+        """The feed, or InvalidInputError: the artifact was compiled and proved for a declared range only."""
+        for name, (low, high) in self._ranges.items():
+            smallest, largest = feed[name].min(), feed[name].max()
+            if not (low <= smallest and largest <= high):  # NaN is outside too
+                raise InvalidInputError(
+                    f"input {name!r} holds values from {smallest:g} to {largest:g}: {self._name} was compiled for "
+                    f"{low:g} to {high:g} (--input-range)"
+                )
+        return feed
 
     def close(self) -> None:
         """Free the session; the engine cannot run afterwards."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cnnc_runtime.errors import InvalidInputError
@@ -25,6 +25,8 @@ class Metadata:
         target: `onnxruntime`, `cpu` or `portable`.
         preprocessing: how an image becomes the input, or None where nobody said.
         labels: class names by index, or empty.
+        input_ranges: the values that inputs may take, (lowest, highest) by name, where that was declared:
+            rewrites and the proof rely on it.
         report: what each pass changed, with the costs before and after.
         certificate: what was proved and how; None for an artifact that was not verified.
     """
@@ -34,6 +36,7 @@ class Metadata:
     target: str
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
+    input_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     report: dict[str, Any] | None = None
     certificate: dict[str, Any] | None = None
 
@@ -45,6 +48,7 @@ class Metadata:
             "target": self.target,
             "preprocessing": self.preprocessing and self.preprocessing.to_json(),
             "labels": list(self.labels) or None,
+            "input_ranges": self.input_ranges or None,
             "report": self.report,
             "certificate": self.certificate,
         }
@@ -73,9 +77,17 @@ class Metadata:
             target=_read(props, "target", str),
             preprocessing=prepare,
             labels=tuple(labels),
+            input_ranges=_ranges(_read(props, "input_ranges", dict, {})),
             report=_read(props, "report", dict, None),
             certificate=_read(props, "certificate", dict, None),
         )
+
+
+def _ranges(plain: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    try:
+        return {name: (float(low), float(high)) for name, (low, high) in plain.items()}
+    except (TypeError, ValueError) as error:
+        raise _malformed("input_ranges", "expected two numbers by name") from error
 
 
 _REQUIRED: Any = object()

@@ -35,8 +35,10 @@ _LEVELS = {
     "off": "ORT_DISABLE_ALL",
 }
 
-# onnxruntime 1.31 folds Pad(0) -> MaxPool into MaxPool's pads, which count as -inf: wrong on negative inputs.
-_WRONG_TRANSFORMERS = ["Pad_Fusion"]
+_WRONG_TRANSFORMERS = [
+    "Pad_Fusion",  # Pad(0) -> MaxPool into MaxPool's pads, which count as -inf: wrong on negative inputs
+    "FuseReluClip",  # fails on Relu -> Clip in float64: the session cannot be created
+]
 
 _log = logging.getLogger("cnnc")
 
@@ -49,6 +51,7 @@ def open_session(
     optimization: Optimization,
     *,
     profile: str | None = None,
+    optimized: str | None = None,
 ) -> tuple[Any, Device]:
     """An InferenceSession and the device it runs on; `device` None picks CUDA where it works, else the CPU.
 
@@ -59,6 +62,7 @@ def open_session(
         threads: CPU threads of one run, or None for onnxruntime's choice.
         optimization: onnxruntime's own graph optimization.
         profile: how the file begins that the session's `end_profiling` writes its events to.
+        optimized: where to write the graph that is really run, after onnxruntime's own optimization.
 
     Raises:
         DeviceError: the device cannot be used; never a silent fallback.
@@ -67,7 +71,10 @@ def open_session(
     """
 
     def create(on: Device) -> Any:
-        return _create(model, name, on, _options(threads, optimization, profile))
+        options = _options(threads, optimization, profile)
+        if optimized is not None:
+            options.optimized_model_filepath = optimized
+        return _create(model, name, on, options)
 
     if device is not None:
         return create(device), device

@@ -42,7 +42,7 @@ def test_a_terminal_without_the_letters_gets_escapes() -> None:
         (("nope",), "cnnc: No such command 'nope'. (see cnnc --help)"),
         (("run",), "cnnc run: Missing argument 'MODEL'. (see cnnc run --help)"),
         (("passes", "nope"), "cnnc: no pass is named 'nope'; `cnnc passes` lists them"),
-        (("analyze", "resnet"), "cnnc: 'resnet' is no zoo name (did you mean 'resnet50'?): name file.py"),
+        (("analyze", "lenet"), "cnnc: 'lenet' is no zoo name (did you mean 'lenet5'?): name file.py"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(arguments: tuple[str, ...], line: str) -> None:

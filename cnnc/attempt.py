@@ -1,0 +1,131 @@
+"""One attempt at an artifact: rewrite the graph, write it, run it where it will serve, compare; and repair by more."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import onnx_ir as ir
+
+from cnnc.artifact import write_model
+from cnnc.fingerprint import hashes
+from cnnc.memory import release_memory
+from cnnc.verify import Certificate, LocalProof, Reference, verify
+from cnnc.verify.bisect import Drop, repair
+from cnnc.verify.census import Census, census
+from cnnc_passes.driver import Instance
+from cnnc_passes.pipeline import Report, Target, optimize, pipeline_for
+from cnnc_runtime.engine import Engine
+from cnnc_runtime.errors import VerificationError
+
+__all__ = ["Attempt", "Plan", "build", "check", "fusion", "mend"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What every attempt at one artifact shares.
+
+    Attributes:
+        name: what messages call the network.
+        file: the artifact's file name.
+        scratch: the folder to work in.
+        target, skip, only, limit: of the pipeline, see `cnnc_passes.pipeline.optimize`.
+        device: where the artifact will serve.
+        reference: what it must equal; None to leave it unproved.
+    """
+
+    name: str
+    file: str
+    scratch: Path
+    target: Target
+    skip: Collection[str]
+    only: Collection[str] | None
+    limit: int | None
+    device: str
+    reference: Reference | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What one attempt made."""
+
+    passes: Report
+    files: list[Path]
+    hashes: dict[str, str]
+    local: LocalProof | None
+
+
+def build(plan: Plan, model: ir.Model, *, limit: int | None = None, drop: Sequence[Drop] = ()) -> Attempt:
+    """Rewrite `model`, in place, and write it.
+
+    Args:
+        plan: says how.
+        model: the unrewritten graph.
+        limit: apply no more instances than this (and no more than the plan's own limit).
+        drop: instances to leave out.
+    """
+    local = LocalProof(plan.reference.seed) if plan.reference is not None else None
+    limits = [one for one in (limit, plan.limit) if one is not None]
+    passes = optimize(
+        model,
+        pipeline_for(plan.target),
+        skip=plan.skip,
+        only=plan.only,
+        limit=min(limits) if limits else None,
+        drop=drop,
+        prove=local,
+    )
+    files = write_model(model, plan.scratch / plan.file)
+    return Attempt(passes, files, hashes(model) if local is not None else {}, local)
+
+
+def check(plan: Plan, attempt: Attempt) -> Certificate:
+    """Prove the written artifact on the engine that will serve it.
+
+    Raises:
+        VerificationError: it is not equal to the reference.
+    """
+    assert plan.reference is not None and attempt.local is not None
+    with Engine(attempt.files[-1], device=plan.device, name=f"the artifact of {plan.name}") as engine:
+        certificate = verify(
+            plan.reference,
+            lambda feed: engine.run(dict(feed)),
+            device=engine.device,
+            provider=engine.provider,
+            optimization="all",
+        )
+    return dataclasses.replace(certificate, local=attempt.local.to_dict(), hashes=attempt.hashes)
+
+
+def mend(plan: Plan, original: Path, failed: Attempt, error: VerificationError) -> tuple[Attempt, Certificate]:
+    """Find the rewrites that broke the artifact, leave them out, and prove the rest.
+
+    Args:
+        plan: of the attempt that failed.
+        original: the unrewritten graph, as a file.
+        failed, error: the attempt, and how it failed.
+
+    Raises:
+        VerificationError: no rewrite is at fault.
+    """
+    proved: dict[tuple[int | None, int], tuple[Attempt, Certificate]] = {}
+
+    def again(limit: int | None, drops: Sequence[Drop]) -> tuple[list[Instance], VerificationError | None]:
+        attempt = build(plan, ir.load(original), limit=limit, drop=drops)
+        applied = [one for one in attempt.passes.instances if one.applied]
+        try:
+            proved[limit, len(drops)] = (attempt, check(plan, attempt))
+        except VerificationError as failure:
+            return applied, failure
+        return applied, None
+
+    drops = repair(again, [one for one in failed.passes.instances if one.applied], error)
+    return proved[None, len(drops)]
+
+
+def fusion(plan: Plan, original: Path, attempt: Attempt, device: str) -> tuple[Census, Census]:
+    """What the engine makes of the original and of the artifact, where the artifact was proved."""
+    before, after = (census(path, device, plan.scratch) for path in (original, attempt.files[-1]))
+    release_memory()
+    return before, after

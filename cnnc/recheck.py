@@ -1,0 +1,116 @@
+"""A finished artifact, proved again: is it the file that was proved, and does it still compute the same here?"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnc.fingerprint import hashes
+from cnnc.frontend import open_source
+from cnnc.memory import release_memory
+from cnnc.onnx_file import load_onnx
+from cnnc.verify import Certificate, Inputs, OnnxOracle, refer, verify
+from cnnc.verify.samples import read_samples
+from cnnc_runtime.engine import Engine
+from cnnc_runtime.errors import CnncError, InvalidInputError, UnsupportedModelError, VerificationError
+
+__all__ = ["verify_artifact"]
+
+
+def verify_artifact(
+    path: str | os.PathLike[str],
+    reference: str | os.PathLike[str] | None = None,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    arguments: Mapping[str, str] | None = None,
+    data: Sequence[str | os.PathLike[str]] = (),
+    device: str = "auto",
+) -> Certificate:
+    """Check an artifact against its certificate, then run its proof again on this machine.
+
+    The hashes show integrity, not authenticity: they find a changed weight, not a forged certificate.
+
+    Args:
+        path: the artifact.
+        reference: the source it was compiled from, as for `cnnc.compile`: the whole proof is made again. Without
+            it the artifact's own graph, in float64, is the truth: that shows the engine and the file to be sound.
+        weights, arguments: of the reference.
+        data: images, folders, .npy or .npz files to prove it on as well.
+        device: where to run it.
+
+    Returns:
+        the new certificate.
+
+    Raises:
+        VerificationError: it has no certificate, was changed since it was proved, or is not equal.
+        CnncError: as `cnnc.compile` and `cnnc.load`.
+    """
+    engine = Engine(path, device=device)
+    stored = engine.metadata.certificate if engine.metadata is not None else None
+    if stored is None:
+        raise VerificationError(f"{path} carries no certificate: compile it from its source, without --no-verify")
+    model = load_onnx(path, allow_training_ops=True)
+    for part, value in hashes(model).items():
+        if stored.get("hashes", {}).get(part) != value:
+            raise VerificationError(f"{path}: its {part} changed since it was proved")
+    inputs = _inputs(stored, path)
+    samples = read_samples(data, inputs, engine.metadata.preprocessing if engine.metadata is not None else None)
+    if reference is None:
+        oracle = OnnxOracle(model)
+        oracle.description = "its own graph in float64, by onnx's reference evaluator"
+    else:
+        front = open_source(reference, example=_example(reference, inputs), weights=weights, arguments=arguments)
+        oracle = front.oracle()  # type: ignore[assignment]
+    truth = refer(oracle, inputs, int(stored["seed"]), samples)
+    del oracle
+    release_memory()
+    certificate = verify(
+        truth,
+        lambda feed: engine.run(dict(feed)),
+        device=engine.device,
+        provider=engine.provider,
+        optimization="all",
+    )
+    return dataclasses.replace(certificate, local=stored.get("local", {}), hashes=stored["hashes"])
+
+
+def _example(reference: str | os.PathLike[str], inputs: Inputs) -> dict[str, Any] | None:
+    """For a PyTorch source: the inputs as tensors; an .onnx file has its own."""
+    if Path(reference).suffix == ".onnx":
+        return None
+    from cnnc.torch_extra import require_torch
+
+    require_torch(f"verifying against {reference}")
+    import torch
+
+    return {name: torch.from_numpy(np.array(example)) for name, example in inputs.examples.items()}
+
+
+def _inputs(stored: Mapping[str, Any], path: str | os.PathLike[str]) -> Inputs:
+    """What the certificate says of the inputs."""
+    try:
+        specs = stored["inputs"]["inputs"]
+        examples = {spec["name"]: _values(spec) for spec in specs}
+        axes = {spec["name"]: {int(axis): symbol for axis, symbol in spec["axes"].items()} for spec in specs}
+        ranges = {spec["name"]: (spec["range"][0], spec["range"][1]) for spec in specs if spec["range"]}
+        return Inputs(examples, axes, frozenset(stored["inputs"]["batch"]), ranges)
+    except CnncError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InvalidInputError(f"{path}: its certificate is malformed: {error}") from error
+
+
+def _values(spec: Mapping[str, Any]) -> np.ndarray:
+    dtype = np.dtype(spec["dtype"])
+    if dtype.kind == "f":
+        return np.zeros(spec["shape"], dtype)
+    if spec["values"] is None:
+        raise UnsupportedModelError(
+            f"input {spec['name']!r} is {dtype} and too large to be in the certificate: compile again instead"
+        )
+    return np.array(spec["values"], dtype).reshape(spec["shape"])

@@ -1,0 +1,66 @@
+"""What the engine makes of a graph: its operators after the engine's own fusions, before cnnc and after.
+
+A rewrite can be equal and still harm, where it hides a pattern that the engine would have fused, or forces it
+out of its blocked layout (ReorderInput, ReorderOutput: each a full pass over a tensor).
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from pathlib import Path
+
+import onnx
+
+from cnnc_runtime.providers import parse_device
+from cnnc_runtime.session import open_session
+
+__all__ = ["Census", "census", "regressions"]
+
+# Operators that engines fuse into a convolution or matrix product where they can: left over, each is a pass of its own.
+_FUSIBLE = (
+    *("Add", "Mul", "BatchNormalization", "Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish"),
+    *("Pad", "Transpose"),
+)
+_REORDERS = ("ReorderInput", "ReorderOutput")
+
+
+@dataclasses.dataclass(frozen=True)
+class Census:
+    """Counts in the graph that the engine runs.
+
+    Attributes:
+        nodes: all of them.
+        loose: fusible operators that were left on their own, by name.
+        layout_conversions: passes that only move data between layouts.
+    """
+
+    nodes: int
+    loose: dict[str, int]
+    layout_conversions: int
+
+
+def census(model: Path, device: str, scratch: Path) -> Census:
+    """Count what the engine makes of the file `model` on `device`; the optimized graph goes through `scratch`."""
+    optimized = scratch / f"{model.stem}.optimized.onnx"
+    open_session(str(model), model.name, parse_device(device), None, "all", optimized=str(optimized))
+    graph = onnx.load(optimized, load_external_data=False).graph
+    optimized.unlink()
+    counts = collections.Counter(node.op_type for node in graph.node)
+    return Census(
+        nodes=len(graph.node),
+        loose={op: counts[op] for op in _FUSIBLE if counts[op]},
+        layout_conversions=sum(counts[op] for op in _REORDERS),
+    )
+
+
+def regressions(before: Census, after: Census) -> list[str]:
+    """What the engine fuses less of, or moves more about, than in the original: a line each."""
+    found = [
+        f"{count} {op} left on their own instead of {before.loose.get(op, 0)}"
+        for op, count in after.loose.items()
+        if count > before.loose.get(op, 0)
+    ]
+    if after.layout_conversions > before.layout_conversions:
+        found.append(f"{after.layout_conversions} layout conversions instead of {before.layout_conversions}")
+    return found
