@@ -26,7 +26,7 @@ from cnnc_passes.costs import Cost, model_cost
 from cnnc_passes.driver import Instance
 from cnnc_passes.pipeline import Report, Target
 from cnnc_runtime.engine import Engine
-from cnnc_runtime.errors import UsageError, VerificationError
+from cnnc_runtime.errors import UnsupportedModelError, UsageError, VerificationError
 from cnnc_runtime.metadata import Metadata
 from cnnc_runtime.preprocessing import Preprocessing
 
@@ -47,8 +47,9 @@ class CompileReport:
     source: str
     target: str
     passes: Report
-    before: Cost
-    after: Cost
+    before: Cost | None
+    """None where a size that the costs depend on is not known."""
+    after: Cost | None
     certificate: Certificate | None
     fusion: tuple[Census, Census] | None
     """What the engine fuses: of the original, and of the artifact."""
@@ -60,8 +61,8 @@ class CompileReport:
             "source": self.source,
             "target": self.target,
             "nodes": {"before": self.passes.nodes_before, "after": self.passes.nodes_after},
-            "before": dataclasses.asdict(self.before),
-            "after": dataclasses.asdict(self.after),
+            "before": dataclasses.asdict(self.before) if self.before else None,
+            "after": dataclasses.asdict(self.after) if self.after else None,
             "applied": self.passes.applied(),
             "declined": [_plain(one) for one in self.passes.declined()],
             "dropped": [_plain(one) for one in self.passes.dropped()],
@@ -168,7 +169,9 @@ def compile(
     clock.lap("reference")
 
     name, graph, sizes = front.name, front.model, front.sizes()
-    before = model_cost(graph, sizes)
+    if not graph.graph.outputs:
+        raise UnsupportedModelError(f"{name} returns no tensor: is a `return` missing?")
+    before = _cost(graph, sizes)
     with scratch_beside(out) as scratch:
         original = scratch / "original.onnx"
         if reference is not None:  # the weights need not stay in memory for what is looked at on failure only
@@ -176,7 +179,7 @@ def compile(
         file = out.name if out else "model.onnx"
         plan = Plan(name, file, scratch, target, skip, only, limit, device, reference)
         attempt = build(plan, graph)
-        after = model_cost(graph, sizes)
+        after = _cost(graph, sizes)
         del front, graph  # the weights are in the file now: the engine may have their memory
         release_memory()
         clock.lap("rewrite")
@@ -189,7 +192,7 @@ def compile(
                     attempt, certificate = mend(plan, original, attempt, error)
                 except VerificationError as unmendable:
                     raise blame(unmendable, reference, original, reopen) from unmendable
-                after = model_cost(ir.load(attempt.files[-1]), sizes)
+                after = _cost(ir.load(attempt.files[-1]), sizes)
             fused = fusion(plan, original, attempt, certificate.device)
             for regression in regressions(*fused):
                 _log.warning("the engine fuses less of the artifact than of the original: %s", regression)
@@ -210,6 +213,14 @@ def _reference(front: Frontend, inputs: Inputs, seed: int, samples: Sequence[Cas
     return reference
 
 
+def _cost(model: ir.Model, sizes: Mapping[str, int]) -> Cost | None:
+    try:
+        return model_cost(model, sizes)
+    except UsageError as error:
+        _log.info("costs are not known: %s", error)
+        return None
+
+
 class _Clock:
     """Wall-clock seconds by stage."""
 
@@ -224,11 +235,11 @@ class _Clock:
 
 
 def _check_labels(labels: Sequence[str], model: ir.Model) -> None:
-    """As many labels as the classifier has classes."""
-    shape = model.graph.outputs[0].shape
-    classes = shape[-1] if shape is not None and len(shape) == 2 else None
-    if labels and isinstance(classes, int) and len(labels) != classes:
-        raise UsageError(f"{len(labels)} labels for {classes} classes")
+    """As many labels as some output of the classifier has classes."""
+    shapes = [value.shape for value in model.graph.outputs if value.shape is not None and len(value.shape) == 2]
+    classes = [shape[-1] for shape in shapes if isinstance(shape[-1], int)]
+    if labels and classes and len(labels) not in classes:
+        raise UsageError(f"{len(labels)} labels for {' or '.join(map(str, dict.fromkeys(classes)))} classes")
 
 
 def _fitted(preprocessing: Preprocessing, model: ir.Model) -> Preprocessing:

@@ -102,9 +102,8 @@ def _show(report: Any, output: Path, verbose: bool) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     table.add_row("nodes", f"{report.passes.nodes_before:,}", f"{report.passes.nodes_after:,}")
-    table.add_row("parameters", f"{report.before.params:,}", f"{report.after.params:,}")
-    table.add_row("MACs", f"{report.before.macs:,}", f"{report.after.macs:,}")
-    table.add_row("weight bytes", f"{report.before.weight_bytes:,}", f"{report.after.weight_bytes:,}")
+    for what, field in (("parameters", "params"), ("MACs", "macs"), ("weight bytes", "weight_bytes")):
+        table.add_row(what, *(f"{getattr(cost, field):,}" if cost else "?" for cost in (report.before, report.after)))
     console.out.print(table)
     applied = ", ".join(f"{law} ×{count}" for law, count in report.passes.applied().items())
     console.out.print(f"rewrites: {applied or 'none applied'}", highlight=False)

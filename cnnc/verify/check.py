@@ -12,7 +12,7 @@ from cnnc.verify.certificate import Certificate, describe_inputs, hash_feeds
 from cnnc.verify.compare import Difference, compare, worst_of
 from cnnc.verify.inputs import Case, Inputs, cases_for, more_cases, resized
 from cnnc.verify.oracle import Oracle
-from cnnc_runtime.errors import CnncError, VerificationError
+from cnnc_runtime.errors import CnncError, UnsupportedModelError, VerificationError
 
 __all__ = ["Expected", "Reference", "refer", "verify"]
 
@@ -56,8 +56,13 @@ def refer(oracle: Oracle, inputs: Inputs, seed: int, samples: Sequence[Case] = (
         inputs: what it takes.
         seed: of the random numbers.
         samples: the user's own data, compared as well.
+
+    Raises:
+        UnsupportedModelError: the original answers differently to the same input, or with NaN to every input.
     """
     expected = [_expected(oracle, case) for case in (*cases_for(inputs, seed), *samples)]
+    _refuse_no_function(oracle, expected[0])
+    _refuse_never_finite(expected)
     if _has_constant_output(expected):  # equal constants prove nothing: try what may move them
         expected += [_expected(oracle, case) for case in more_cases(inputs, seed)]
     unproved = []
@@ -121,6 +126,24 @@ def _differences(one: Expected, run: Run) -> list[Difference]:
 
 def _expected(oracle: Oracle, case: Case) -> Expected:
     return Expected(case, oracle.exact(case.feed), oracle.original(case.feed))
+
+
+def _refuse_no_function(oracle: Oracle, first: Expected) -> None:
+    for before, again in zip(first.original, oracle.original(first.case.feed), strict=True):
+        if not np.array_equal(before, again, equal_nan=before.dtype.kind in "fc"):
+            raise UnsupportedModelError(
+                "the network gives another result for the same input: it draws random numbers or keeps state from "
+                "call to call, so nothing can be shown equal to it"
+            )
+
+
+def _refuse_never_finite(expected: Sequence[Expected]) -> None:
+    for index in range(len(expected[0].original)):
+        values = [one.original[index] for one in expected if one.original[index].dtype.kind == "f"]
+        if values and not any(np.isfinite(array).any() for array in values):
+            raise UnsupportedModelError(
+                f"output {index} is NaN or infinity for every input tried: the weights are damaged, or were never set"
+            )
 
 
 def _first_accepted(oracle: Oracle, inputs: Inputs, symbol: str, seed: int) -> Expected | None:

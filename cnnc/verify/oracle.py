@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -44,9 +45,9 @@ class TorchOracle:
         from cnnc.verify.float64 import Float64Mode
 
         try:
-            with Float64Mode():
-                # Wide from the start: what changes an input in place must find the tensor that is read later
-                return self.original({name: _widen(x) for name, x in feed.items()})
+            # Wide from the start: what changes an input in place must find the tensor that is read later
+            with _buffers_kept(self._module), Float64Mode():
+                return self._call({name: _widen(x) for name, x in feed.items()})
         except RuntimeError as error:
             raise UnsupportedModelError(
                 f"the network cannot be run in float64 to be proved: {str(error).splitlines()[0]}"
@@ -54,6 +55,10 @@ class TorchOracle:
 
     def original(self, feed: Feed) -> list[np.ndarray]:
         """Every output in the module's own precision."""
+        with _buffers_kept(self._module):
+            return self._call(feed)
+
+    def _call(self, feed: Feed) -> list[np.ndarray]:
         import torch
         from torch.utils._pytree import tree_leaves
 
@@ -63,6 +68,23 @@ class TorchOracle:
         with evaluating(self._module), torch.no_grad():
             out = self._module(**inputs, **self._constants)
         return [leaf.numpy() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+
+
+@contextlib.contextmanager
+def _buffers_kept(module: nn.Module) -> Iterator[None]:
+    """Put back what a forward does to its module's buffers (a counter, a running mean): the next call starts equal."""
+    kept = [
+        (owner, name, buffer, buffer.clone())
+        for owner in module.modules()
+        for name, buffer in owner._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        for owner, name, buffer, values in kept:
+            buffer.copy_(values)
+            owner._buffers[name] = buffer
 
 
 def _widen(x: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ __all__ = ["FACTOR", "FLOOR", "accepts", "floor_of", "items_of", "relative_error
 FACTOR = 8.0
 FLOOR = 2e-6  # float32: about 16 roundings; nets so short that e0 may happen to be 0
 _FLOORS = {"float16": 1.6e-2, "float64": 1e-12}  # as many roundings; float64: the oracle's own
+_BLIND = 5e3  # floors: an original that is itself that far from exact (1e-2 in float32) can show nothing equal
+_WORST = 0.2  # of the magnitude, in any precision
 _INTEGER_FLOOR = 1e-4  # of the elements: an index that flips between two near ties (argmax of a mask)
 
 
@@ -27,8 +29,14 @@ def floor_of(dtype: np.dtype) -> float:
 
 
 def accepts(error: float, own_error: float, dtype: np.dtype | None = None) -> bool:
-    """True if an artifact's `error` is rounding, given the original's `own_error`; False for NaN and infinity."""
-    return math.isfinite(error) and error <= FACTOR * own_error + floor_of(dtype or np.dtype(np.float32))
+    """True if an artifact's `error` is rounding, given the original's `own_error`; False for NaN and infinity.
+
+    Where the original's own error is no rounding either, only equality to it would do: False.
+    """
+    floor = floor_of(dtype or np.dtype(np.float32))
+    if own_error > min(_BLIND * floor, _WORST):
+        return error == 0
+    return math.isfinite(error) and error <= FACTOR * own_error + floor
 
 
 def relative_error(actual: np.ndarray, exact: np.ndarray) -> float:

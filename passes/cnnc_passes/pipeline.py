@@ -63,7 +63,9 @@ _LOWER: dict[str, Pipeline] = {
 
 
 def pipeline_for(target: Target = "onnxruntime") -> Pipeline:
-    """The passes for `target`, in order."""
+    """The passes for `target`, in order; raises UsageError where there is no such target."""
+    if target not in _LOWER:
+        raise UsageError(f"`target` is {target!r}: choose {', '.join(_LOWER)}")
     return (*_PREPARE, *_NORMALIZE, _ALGEBRA, *_CLEAN_UP, *_LOWER[target], common.RemoveUnusedOpsetsPass())
 
 

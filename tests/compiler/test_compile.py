@@ -39,6 +39,7 @@ def test_artifact_equals_the_network_at_batches_never_traced(tmp_path: Path, tar
 def test_report_counts_what_was_done(tmp_path: Path) -> None:
     report = cnnc.compile(Residual(), X, tmp_path / "net.onnx").report
     assert report.passes.applied() == {"reduce-to-pool": 1, "fold-batchnorm": 3, "fuse-activation": 3}
+    assert report.before is not None and report.after is not None
     assert report.before.params == sum(p.numel() for p in Residual().parameters())
     assert report.after.macs == report.before.macs
     assert report.certificate is not None and report.certificate.error < 1e-5
