@@ -40,6 +40,9 @@ _WRONG_TRANSFORMERS = [
     "FuseReluClip",  # fails on Relu -> Clip in float64: the session cannot be created
 ]
 
+# These fold a factor into float16 weights with no look at the range: 100 * 2000 is infinity.
+_WRONG_IN_HALF = ["ConvMulFusion", "ConvBNFusion"]
+
 _log = logging.getLogger("cnnc")
 
 
@@ -108,14 +111,20 @@ def _options(threads: int | None, optimization: Optimization, profile: str | Non
 def _create(model: str | bytes, name: str, device: Device, options: Any) -> Any:
     if device.kind != "cpu":
         prepare_cuda()
-    try:
-        session = load_onnxruntime().InferenceSession(
+
+    def session_without(*more: str) -> Any:
+        return load_onnxruntime().InferenceSession(
             model,
             options,
             providers=device.providers,
-            disabled_optimizers=_WRONG_TRANSFORMERS,
+            disabled_optimizers=[*_WRONG_TRANSFORMERS, *more],
             enable_fallback=0,  # onnxruntime's fallback prints to stdout and carries on elsewhere
         )
+
+    try:
+        session = session_without()
+        if any(arg.type == "tensor(float16)" for arg in (*session.get_inputs(), *session.get_outputs())):
+            session = session_without(*_WRONG_IN_HALF)
     except Exception as error:  # onnxruntime's exceptions share no base class
         if device.kind != "cpu" and re.search("CUDA|CUDNN|TensorRT|GPU", _one_line(error), re.IGNORECASE):
             raise DeviceError(f"{device} cannot be used: {_device_message(device, error)}") from error

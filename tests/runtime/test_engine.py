@@ -196,3 +196,36 @@ def test_external_data_outside_the_models_folder_is_unsafe(tmp_path, location):
     (folder / "net.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(UnsafeInputError, match=r"net\.onnx"):
         load(folder / "net.onnx", device="cpu")
+
+
+def test_float16_weights_do_not_overflow_where_onnxruntime_would_fold_a_factor_into_them():
+    """100 * 2000 is infinity in float16; 100 * x * 2000 is not, for small x."""
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Mul", ["c", "k"], ["y"])]
+    constants = {"w": np.full((4, 3, 1, 1), 100, np.float16), "k": np.array(2000, np.float16)}
+    model = serialized(nodes, {"x": ("n", 3, 2, 2)}, ["y"], constants=constants, dtype=TensorProto.FLOAT16)
+    with load(model, device="cpu") as engine:
+        y = engine.run(np.full((1, 3, 2, 2), 1e-3, np.float16))
+    np.testing.assert_allclose(y, np.full((1, 4, 2, 2), 600), rtol=2e-3)
+
+
+def test_relu_then_clip_in_float64_can_be_loaded():
+    nodes = [helper.make_node("Relu", ["x"], ["r"]), helper.make_node("Clip", ["r", "low", "high"], ["y"])]
+    bounds = {"low": np.array(-1.0), "high": np.array(1.0)}
+    model = serialized(nodes, {"x": ("n", 3)}, ["y"], constants=bounds, dtype=TensorProto.DOUBLE)
+    with load(model, device="cpu") as engine:
+        np.testing.assert_array_equal(engine.run(np.array([[-3.0, 0.5, 7.0]])), [[0, 0.5, 1]])
+
+
+def test_values_outside_the_declared_range_are_refused_at_every_call():
+    metadata = Metadata(version="1", source="s", target="portable", input_ranges={"x": (0.0, 1.0)})
+    with load(relu(metadata=metadata), device="cpu") as engine:
+        inside = np.full((1, 3, 8, 8), 0.5, np.float32)
+        engine.run(inside)
+        outside = inside.copy()
+        outside[0, 0, 0, 0] = -0.25
+        for bad in (outside, outside * np.float32(np.nan)):
+            with pytest.raises(InvalidInputError, match=r"input 'x' holds values from .*compiled for 0 to 1"):
+                engine.run(bad)
+        with pytest.raises(InvalidInputError):
+            engine.run({"x": outside})
+        engine.run(inside)
