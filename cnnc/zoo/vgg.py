@@ -14,12 +14,13 @@ _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 class VGG(nn.Module):
     """Stages of 3x3 convolutions, then three fully connected layers.
 
-    Input (N, 3, 224, 224), output (N, num_classes) scores.
+    Input (N, 3, 224, 224), output (N, num_classes) scores. With `batch_norm`, BatchNorm follows each convolution,
+    which keeps its bias, as torchvision trains it.
     """
 
-    def __init__(self, stages: Sequence[Sequence[int]], num_classes: int = 1000) -> None:
+    def __init__(self, stages: Sequence[Sequence[int]], num_classes: int = 1000, batch_norm: bool = False) -> None:
         super().__init__()
-        self.features = nn.Sequential(*_feature_layers(stages))
+        self.features = nn.Sequential(*_feature_layers(stages, batch_norm))
         self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
         self.classifier = nn.Sequential(
             nn.Linear(stages[-1][-1] * 7 * 7, 4096),
@@ -37,12 +38,15 @@ class VGG(nn.Module):
         return scores
 
 
-def _feature_layers(stages: Sequence[Sequence[int]]) -> list[nn.Module]:
+def _feature_layers(stages: Sequence[Sequence[int]], batch_norm: bool) -> list[nn.Module]:
     layers: list[nn.Module] = []
     channels = 3
     for stage in stages:
         for out_channels in stage:
-            layers += [nn.Conv2d(channels, out_channels, kernel_size=3, padding=1), nn.ReLU()]
+            layers.append(nn.Conv2d(channels, out_channels, kernel_size=3, padding=1))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(out_channels))
+            layers.append(nn.ReLU())
             channels = out_channels
         layers.append(nn.MaxPool2d(2))
     return layers
@@ -51,3 +55,8 @@ def _feature_layers(stages: Sequence[Sequence[int]]) -> list[nn.Module]:
 def vgg16(num_classes: int = 1000) -> VGG:
     """Thirteen convolutions and three fully connected layers: 138,357,544 parameters at 1000 classes."""
     return VGG(_VGG16, num_classes)
+
+
+def vgg16_bn(num_classes: int = 1000) -> VGG:
+    """VGG-16 with BatchNorm: 138,365,992 parameters at 1000 classes."""
+    return VGG(_VGG16, num_classes, batch_norm=True)
