@@ -119,12 +119,16 @@ class Driver:
             key = (law.name, str(node.outputs[0].name))
             instance = Instance(law.name, node.name or op_name(node), key)
             if isinstance(answer, Change):
-                answer = self._refused(answer, law, key) or answer
+                refused = self._refused(answer, law, key)
+                if refused is not None:
+                    _forget(answer)
+                    answer = refused
             if isinstance(answer, Decline):
                 dropped = key in self._dropped
                 declined.append(dataclasses.replace(instance, reason=answer.reason, dropped=dropped))
                 continue
             if self._is_full():
+                _forget(answer)
                 return False
             self._apply(answer)
             self._applied += 1
@@ -215,6 +219,13 @@ class Driver:
             candidate = f"{name}_{count}"
         self._names.add(candidate)
         return candidate
+
+
+def _forget(change: Change) -> None:
+    """Detach the nodes of a change that is not made: values would remember them as readers."""
+    for node in change.insert:
+        for index in range(len(node.inputs)):
+            node.replace_input_with(index, None)
 
 
 def _all_values(graph: ir.Graph) -> Iterator[ir.Value]:

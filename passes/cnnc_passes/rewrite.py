@@ -17,9 +17,11 @@ __all__ = [
     "Rewrite",
     "constant",
     "has_one_reader",
+    "is_stored",
     "new_constant",
     "op_name",
     "producer",
+    "reading",
     "same_shape",
 ]
 
@@ -101,6 +103,11 @@ def constant(value: ir.Value | None) -> np.ndarray | None:
     return None if tensor is None else tensor.numpy()
 
 
+def is_stored(value: ir.Value | None) -> bool:
+    """True if the model holds an array behind `value`, also where a caller may override it (`constant` says None)."""
+    return value is not None and (value.is_initializer() or ir.convenience.get_const_tensor(value) is not None)
+
+
 def new_constant(output: ir.Value, role: str, array: np.ndarray) -> ir.Value:
     """A new constant that serves `output`, named after it (`conv1.weight`): no old name is reused.
 
@@ -109,6 +116,18 @@ def new_constant(output: ir.Value, role: str, array: np.ndarray) -> ir.Value:
     name = f"{output.name}.{role}"
     tensor = ir.tensor(np.ascontiguousarray(array), name=name)
     return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
+
+
+def reading(node: ir.Node, x: ir.Value) -> ir.Node:
+    """A copy of `node` whose first input is `x`."""
+    return ir.node(
+        node.op_type,
+        [x, *node.inputs[1:]],
+        node.attributes,
+        domain=node.domain,
+        name=node.name,
+        metadata_props=dict(node.metadata_props),
+    )
 
 
 def same_shape(a: ir.Value, b: ir.Value) -> bool:

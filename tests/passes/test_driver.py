@@ -107,8 +107,10 @@ class WidenConv(Rewrite):
 
 
 def test_cost_guard_declines_what_computes_more() -> None:
-    driver = Driver(chain(1))
+    graph = chain(1)
+    driver = Driver(graph)
     assert not driver.run(WidenConv())
+    assert len(graph.graph.inputs[0].uses()) == 1  # what was refused is no reader
     assert "MACs instead of" in driver.instances[0].reason
 
 

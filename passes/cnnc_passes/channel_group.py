@@ -1,0 +1,176 @@
+"""Values whose channels stand and fall together, from the linear operators that make them to those that read them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+
+from cnnc_passes.channel_cuts import cut_linear, cut_link
+from cnnc_passes.channel_links import Link, channel_count, links_of
+from cnnc_passes.elementwise import BROADCASTING
+from cnnc_passes.linear import LINEAR, Linear, linear_of
+from cnnc_passes.rewrite import Change, Decline, op_name
+
+__all__ = ["ChannelGroup", "Masks"]
+
+Masks = dict[ir.Value, np.ndarray]
+"""Value -> one bool per channel."""
+
+
+class Pin(NamedTuple):
+    """Why a value must keep all its channels, and whether because of a reader or of what makes it."""
+
+    value: ir.Value
+    reason: str
+    by_reader: bool
+
+
+class ChannelGroup:
+    """All values that share channels with the result of one linear operator, through sums and what is channelwise.
+
+    Attributes:
+        channels: value -> how many.
+        links: which channel of one is which of another.
+        makers: the linear operators whose outputs are among the values.
+        readers: those whose input is, in pairs with it.
+        pins: what keeps a value as it is.
+    """
+
+    def __init__(self, start: ir.Value) -> None:
+        self.channels: dict[ir.Value, int] = {}
+        self.links: list[Link] = []
+        self.makers: dict[ir.Node, Linear] = {}
+        self.readers: list[tuple[Linear, ir.Value]] = []
+        self.pins: list[Pin] = []
+        self._links_of: dict[ir.Node, list[Link] | None] = {}
+        producer = start.producer()
+        self._graph = producer.graph if producer is not None else None
+        pending = [start]
+        while pending:
+            value = pending.pop()
+            if value not in self.channels:
+                self.channels[value] = channel_count(value) or 0
+                pending += [*self._above(value), *self._below(value)]
+
+    @property
+    def leader(self) -> ir.Node | None:
+        """The maker that comes first: a law that is asked at every maker answers for the group there."""
+        if len(self.makers) < 2:
+            return next(iter(self.makers), None)
+        return next((node for node in self._graph or () if node in self.makers), None)
+
+    def nodes(self) -> list[ir.Node]:
+        """Makers and linked nodes, in the graph's order."""
+        members = {*self.makers, *(link.node for link in self.links)}
+        return [node for node in self._graph or () if node in members]
+
+    def settle(self, masks: Masks) -> Masks:
+        """Take a channel out of all masks where it is missing in one: only whole channels can go."""
+        masks = {value: mask.copy() for value, mask in masks.items()}
+        before = -1
+        while (now := sum(int(mask.sum()) for mask in masks.values())) != before:
+            before = now
+            for link in (*self.links, *reversed(self.links)):
+                source, target = masks[link.source], masks[link.target]
+                np.logical_and.at(source, link.sources, target[link.targets])
+                target[link.targets] &= source[link.sources]
+        return masks
+
+    def removable(self, masks: Masks) -> Masks:
+        """`masks` without pinned channels, and without one of each value that would lose them all."""
+        masks = dict(masks)
+        for pin in self.pins:
+            masks[pin.value] = np.zeros(self.channels[pin.value], bool)
+        masks = self.settle(masks)
+        while emptied := next((value for value, mask in masks.items() if mask.size and mask.all()), None):
+            masks[emptied] = masks[emptied].copy()
+            masks[emptied][0] = False
+            masks = self.settle(masks)
+        return masks
+
+    def without(self, removed: Masks, absorbed: dict[ir.Node, Linear] | None = None) -> Change | Decline:
+        """The change that takes channels out of every value, maker and reader.
+
+        Args:
+            removed: settled; at least one channel is.
+            absorbed: readers, as they are when what they lose is in their weight or bias; others just lose it.
+        """
+        kept = {value: ~mask for value, mask in removed.items() if mask.any()}
+        readers = {linear.nodes[0]: linear for linear, value in self.readers if value in kept}
+        linears = {**self.makers, **readers}
+        touched = {link.node for link in self.links if link.source in kept or link.target in kept}
+        touched |= {node for node in linears if node in readers or node.outputs[0] in kept}
+        new: dict[ir.Value, ir.Value] = {}
+        old_nodes = [node for node in self._graph or () if node in touched]
+        built = []
+        for node in old_nodes:
+            inputs = [new.get(value, value) if value is not None else None for value in node.inputs]
+            if node in linears and inputs[0] is not None:
+                made = cut_linear(linears[node], (absorbed or {}).get(node, linears[node]), inputs[0], kept)
+            else:
+                made = cut_link(node, inputs, kept)
+            if isinstance(made, Decline):
+                return made
+            built.append(made)
+            new |= zip(node.outputs, made.outputs, strict=True)
+        replace = {old: value for old, value in new.items() if old not in kept}
+        return Change(old_nodes, built, replace) if replace else Decline("nothing reads it")
+
+    def _above(self, value: ir.Value) -> list[ir.Value]:
+        node = value.producer()
+        if node is None or not self.channels[value]:
+            self._pin(value, f"{value.name!r} is not computed, or its channels are not known")
+            return []
+        linear = self._linear(node)
+        if linear is None:
+            return self._through(value, node, by_reader=False)
+        if isinstance(linear, Decline):
+            self._pin(value, f"{op_name(node)} {node.name!r}: {linear.reason}")
+        else:
+            self.makers[node] = linear
+        return []
+
+    def _below(self, value: ir.Value) -> list[ir.Value]:
+        if value.is_graph_output():
+            self._pin(value, f"the caller sees {value.name!r}", by_reader=True)
+        found = []
+        for node, index in value.uses():
+            linear = self._linear(node)
+            data = index == 0 or op_name(node) in BROADCASTING or node.op_type == "Concat"
+            if not data or node.graph is not self._graph:
+                self._pin(value, f"{op_name(node)} {node.name!r} takes it as a parameter", by_reader=True)
+            elif isinstance(linear, Decline):
+                self._pin(value, f"{op_name(node)} {node.name!r}: {linear.reason}", by_reader=True)
+            elif linear is not None:
+                self.readers.append((linear, value))
+            else:
+                found += self._through(value, node, by_reader=True)
+        return found
+
+    def _through(self, value: ir.Value, node: ir.Node, *, by_reader: bool) -> list[ir.Value]:
+        """The values that share channels with `value` by `node`, which reads it or makes it."""
+        if node not in self._links_of:
+            self._links_of[node] = links_of(node)
+            self.links += self._links_of[node] or []
+        links = self._links_of[node]
+        ends = [end for link in links or [] for end in (link.source, link.target)]
+        if links is None or value not in ends:
+            self._pin(value, f"{op_name(node)} {node.name!r} does not keep the channels apart", by_reader=by_reader)
+            return []
+        return ends
+
+    def _linear(self, node: ir.Node) -> Linear | Decline | None:
+        """`node` as a linear operator that mixes all channels; None if it is channelwise, or no such operator."""
+        if op_name(node) not in LINEAR or (node.op_type == "Conv" and links_of(node) is not None):
+            return None
+        linear = linear_of(node)
+        if isinstance(linear, Linear) and linear.groups > 1:
+            return Decline("its groups would become unequal")
+        if isinstance(linear, Linear) and "transA" in linear.attributes and linear.attributes["transA"].as_int():
+            return Decline("transA is set")
+        return linear
+
+    def _pin(self, value: ir.Value, reason: str, *, by_reader: bool = False) -> None:
+        self.pins.append(Pin(value, reason, by_reader))

@@ -1,0 +1,52 @@
+"""Conv(x)[:, c], read by nobody or through weights of zero => a convolution without filter c. Exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from cnnc_passes.channel_cuts import input_axis
+from cnnc_passes.channel_group import ChannelGroup
+from cnnc_passes.linear import LINEAR, Linear
+from cnnc_passes.rewrite import Change, Decline, Rewrite
+
+__all__ = ["PruneUnread", "unread_inputs"]
+
+
+class PruneUnread(Rewrite):
+    """Remove the channels that no reader uses from what makes, carries and takes them.
+
+    A channel is unread where a Slice or Split leaves it out, or where every weight that meets it is zero. It
+    goes from the whole group of values that share it: from both sides of a sum, through activations,
+    normalizations, poolings, depthwise convolutions, Concat and Flatten.
+
+    Declines if the channel is made by something else than a Conv, ConvTranspose, Gemm or MatMul with constant
+    weights and one group, or if it is the last one of a value.
+    """
+
+    roots = frozenset(LINEAR)
+
+    def rewrite(self, node: ir.Node) -> Change | Decline | None:
+        """Answer for the group of values that share channels with the node's result."""
+        group = ChannelGroup(node.outputs[0])
+        if group.leader is not node:
+            return None
+        unread = {value: np.ones(channels, bool) for value, channels in group.channels.items()}
+        for pin in group.pins:
+            if pin.by_reader:
+                unread[pin.value][:] = False
+        for linear, value in group.readers:
+            unread[value] &= unread_inputs(linear)
+        unread = group.settle(unread)
+        if not any(mask.any() for mask in unread.values()):
+            return None
+        removed = group.removable(unread)
+        if not any(mask.any() for mask in removed.values()):
+            return Decline(next((pin.reason for pin in group.pins if not pin.by_reader), "one channel has to stay"))
+        return group.without(removed, {})
+
+
+def unread_inputs(linear: Linear) -> np.ndarray:
+    """Which inputs meet weights of zero only, (C_in,)."""
+    axis = input_axis(linear)
+    return np.asarray(~linear.weight.any(axis=tuple(other for other in range(linear.weight.ndim) if other != axis)))

@@ -1,0 +1,309 @@
+"""Graphs for prune-constant."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from tests.contract.blocks import Sample, batchnorm
+from tests.contract.edits import expose, overridable
+from tests.contract.graphs import model, node, weights
+
+
+def zeroed(array: np.ndarray, *channels: int, axis: int = 0) -> np.ndarray:
+    """The array with `channels` of `axis` set to zero."""
+    array = array.copy()
+    array[(slice(None),) * axis + (list(channels),)] = 0
+    return array
+
+
+def conv_relu_conv(rank: int = 2, pad: int = 0, bias: tuple[float, ...] = (-1, 2, 0.5, 0.3, -2, 1)) -> onnx.ModelProto:
+    """Filters 1 and 4 of six are zero; what follows them is Relu of the bias: 2 and 0."""
+    constants = {
+        "w": zeroed(weights(6, 3, *(3,) * rank), 1, 4),
+        "b": np.array(bias, np.float32),
+        "v": weights(5, 6, *(3,) * rank),
+        "c": weights(5),
+    }
+    nodes = [
+        node("Conv", "x w b", "a"),
+        node("Relu", "a", "r"),
+        node("Conv", "r v c", "y", pads=[pad] * 2 * rank),
+    ]
+    return model(nodes, {"x": ["batch", 3, *(7,) * rank]}, ["y"], constants)
+
+
+def between(*nodes: onnx.NodeProto, channels: int = 6, last: str = "Conv", **constants: np.ndarray) -> Sample:
+    """Conv x -> a with filters 1 and 4 of zero and no bias, the nodes a -> t, and what reads t."""
+
+    def build() -> onnx.ModelProto:
+        kernels = {"w": zeroed(weights(6, 3, 3, 3), 1, 4), "v": weights(5, channels, 3, 3)}
+        every = [node("Conv", "x w", "a"), *nodes, node(last, "t v", "y")]
+        return model(every, {"x": ["batch", 3, 9, 9]}, ["y"], kernels | constants)
+
+    return build
+
+
+def conv_bn_conv(beta_of_zeros: float = 0.0, pad: int = 1, relu: bool = True) -> onnx.ModelProto:
+    """Gammas 0, 2 and 3 of six are zero."""
+    statistics = batchnorm(6)
+    statistics["gamma"] = np.array([0, 1, 0, 0, -2, 1], np.float32)
+    statistics["beta"][[0, 2, 3]] = beta_of_zeros
+    constants = {"w": weights(6, 3, 3, 3), "v": weights(5, 6, 3, 3), **statistics}
+    nodes = [
+        node("Conv", "x w", "a", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "a gamma beta mean var", "n"),
+        node("Relu" if relu else "Neg", "n", "r"),
+        node("Conv", "r v", "y", pads=[pad] * 4, strides=[2, 2]),
+    ]
+    return model(nodes, {"x": ["batch", 3, 9, 9]}, ["y"], constants)
+
+
+def residual(
+    first: tuple[int, ...] = (1, 4), second: tuple[int, ...] = (1, 4), reader: str = "Conv"
+) -> onnx.ModelProto:
+    """Relu(Conv(x) + Conv(Conv(x))), read by one more: channels that are zero on both sides."""
+    constants = {
+        "w": zeroed(weights(6, 3, 3, 3), *first),
+        "v": zeroed(weights(6, 6, 3, 3), *second),
+        "u": weights(5, 6, 1, 1),
+        "b": weights(6),
+    }
+    nodes = [
+        node("Conv", "x w", "s", pads=[1, 1, 1, 1]),
+        node("Conv", "s v b", "c", pads=[1, 1, 1, 1]),
+        node("Add", "c s", "a"),
+        node("Relu", "a", "r"),
+        node("Conv", "r u", "y"),
+    ]
+    return model(nodes, {"x": ["batch", 3, 7, 7]}, ["y"], constants)
+
+
+def classifier(flat: str = "Flatten", trans_b: int = 1, alpha: float = 0.5) -> onnx.ModelProto:
+    """Conv, MaxPool, columns, Gemm: each channel is four of the columns."""
+    constants = {
+        "w": zeroed(weights(6, 3, 3, 3), 1, 4),
+        "b": weights(6),
+        "m": weights(5, 24) if trans_b else weights(24, 5),
+        "k": weights(5),
+        "target": np.array([-1, 24]),
+    }
+    nodes = [
+        node("Conv", "x w b", "a"),
+        node("MaxPool", "a", "p", kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 0, 0]),
+        node("Flatten", "p", "f") if flat == "Flatten" else node("Reshape", "p target", "f"),
+        node("Gemm", "f m k", "y", transB=trans_b, alpha=alpha, beta=2.0),
+    ]
+    return model(nodes, {"x": ["batch", 3, 5, 5]}, ["y"], constants)
+
+
+def perceptron() -> onnx.ModelProto:
+    """MatMul, Add, Relu, MatMul: columns 1 and 4 are zero."""
+    constants = {"w": zeroed(weights(3, 6), 1, 4, axis=1), "b": weights(6), "v": weights(6, 5)}
+    nodes = [node("MatMul", "x w", "a"), node("Add", "a b", "s"), node("Relu", "s", "r"), node("MatMul", "r v", "y")]
+    return model(nodes, {"x": ["batch", 3]}, ["y"], constants)
+
+
+def transposed(bias: bool = False) -> onnx.ModelProto:
+    """Two ConvTransposes: without a bias in the first its empty filters give 0."""
+    constants = {"w": zeroed(weights(3, 6, 2, 2), 1, 4, axis=1), "v": weights(6, 5, 3, 3), "b": weights(6)}
+    nodes = [
+        node("ConvTranspose", "x w b" if bias else "x w", "a", strides=[2, 2]),
+        node("LeakyRelu", "a", "r"),
+        node("ConvTranspose", "r v", "y"),
+    ]
+    return model(nodes, {"x": ["batch", 3, 4, 4]}, ["y"], constants)
+
+
+def squeeze_excitation() -> onnx.ModelProto:
+    """A gate from the map's own means multiplies it: nothing times the gate is nothing."""
+    constants = {
+        "w": zeroed(weights(6, 3, 3, 3), 1, 4),
+        "down": weights(2, 6, 1, 1),
+        "up": weights(6, 2, 1, 1),
+        "v": weights(5, 6, 3, 3),
+    }
+    nodes = [
+        node("Conv", "x w", "a", pads=[1, 1, 1, 1]),
+        node("GlobalAveragePool", "a", "g"),
+        node("Conv", "g down", "d"),
+        node("Conv", "d up", "e"),
+        node("Sigmoid", "e", "s"),
+        node("Mul", "a s", "t"),
+        node("Conv", "t v", "y", pads=[1, 1, 1, 1]),
+    ]
+    return model(nodes, {"x": ["batch", 3, 7, 7]}, ["y"], constants)
+
+
+def depthwise(bias: bool = False, pad: int = 1, multiplier: int = 1) -> onnx.ModelProto:
+    outputs = 6 * multiplier
+    constants = {
+        "w": zeroed(weights(6, 3, 1, 1), 1, 4),
+        "d": weights(outputs, 1, 3, 3),
+        "v": weights(5, outputs, 1, 1),
+        **({"b": weights(outputs)} if bias else {}),
+    }
+    nodes = [
+        node("Conv", "x w", "a"),
+        node("Conv", "a d b" if bias else "a d", "t", group=6, pads=[pad] * 4),
+        node("Conv", "t v", "y"),
+    ]
+    return model(nodes, {"x": ["batch", 3, 7, 7]}, ["y"], constants)
+
+
+def concatenated() -> onnx.ModelProto:
+    """Two branches side by side: channel 4 of the first, and channel 1 of the second, which has the number 6 + 1."""
+    constants = {
+        "w": zeroed(weights(6, 3, 3, 3), 4),
+        "u": zeroed(weights(4, 3, 3, 3), 1),
+        "b": weights(4),
+        "v": weights(5, 10, 3, 3),
+    }
+    nodes = [
+        node("Conv", "x w", "a"),
+        node("Conv", "x u b", "c"),
+        node("Concat", "a c", "t", axis=1),
+        node("Relu", "t", "r"),
+        node("Conv", "r v", "y"),
+    ]
+    return model(nodes, {"x": ["batch", 3, 7, 7]}, ["y"], constants)
+
+
+def two_padded_readers() -> onnx.ModelProto:
+    """Channels 0, 2 and 3 are constants, of which one reader sees the largest in 0, the other in 3."""
+    constants = {
+        "w": zeroed(weights(6, 3, 3, 3), 0, 2, 3),
+        "b": np.array([2, 0, 1, 0.5, 0, 0], np.float32),
+        "k": np.array([0.1, 1, 0.2, 5, 1, 1], np.float32).reshape(6, 1, 1),
+        "v": weights(5, 6, 3, 3),
+    }
+    nodes = [
+        node("Conv", "x w b", "a"),
+        node("Conv", "a v", "y", pads=[1, 1, 1, 1]),
+        node("Mul", "a k", "m"),
+        node("Conv", "m v", "z", pads=[1, 1, 1, 1]),
+    ]
+    return model(nodes, {"x": ["batch", 3, 7, 7]}, ["y", "z"], constants)
+
+
+def one_padded_constant() -> onnx.ModelProto:
+    constants = {
+        "w": zeroed(weights(6, 3, 3, 3), 1),
+        "b": np.ones(6, np.float32),
+        "v": weights(5, 6, 3, 3),
+    }
+    nodes = [node("Conv", "x w b", "a"), node("Conv", "a v", "y", pads=[1, 1, 1, 1])]
+    return model(nodes, {"x": ["batch", 3, 7, 7]}, ["y"], constants)
+
+
+def shared_reader() -> onnx.ModelProto:
+    """Two convolutions read the map."""
+    proto = conv_relu_conv()
+    proto.graph.node.append(node("Conv", "r v", "z"))
+    proto.graph.output.append(next(value for value in proto.graph.output))
+    proto.graph.output[-1].name = "z"
+    return proto
+
+
+def all_zero() -> onnx.ModelProto:
+    constants = {"w": np.zeros((6, 3, 3, 3), np.float32), "b": weights(6), "v": weights(5, 6, 3, 3)}
+    nodes = [node("Conv", "x w b", "a"), node("Conv", "a v", "y")]
+    return model(nodes, {"x": ["batch", 3, 7, 7]}, ["y"], constants)
+
+
+def one_zero_channel() -> onnx.ModelProto:
+    constants = {"w": np.zeros((1, 3, 3, 3), np.float32), "b": weights(1), "v": weights(5, 1, 3, 3)}
+    nodes = [node("Conv", "x w b", "a"), node("Conv", "a v", "y")]
+    return model(nodes, {"x": ["batch", 3, 7, 7]}, ["y"], constants)
+
+
+def grouped(first: bool) -> onnx.ModelProto:
+    constants = {"w": zeroed(weights(6, 1 if first else 3, 3, 3), 1, 4), "v": weights(4, 6 if first else 3, 3, 3)}
+    nodes = [node("Conv", "x w", "a", group=3 if first else 1), node("Conv", "a v", "y", group=1 if first else 2)]
+    return model(nodes, {"x": ["batch", 3, 7, 7]}, ["y"], constants)
+
+
+def no_zeros() -> onnx.ModelProto:
+    constants = {"w": weights(6, 3, 3, 3), "v": weights(5, 6, 3, 3)}
+    nodes = [node("Conv", "x w", "a"), node("Relu", "a", "r"), node("Conv", "r v", "y")]
+    return model(nodes, {"x": ["batch", 3, 7, 7]}, ["y"], constants)
+
+
+def zero_weights_the_caller_chooses() -> onnx.ModelProto:
+    return overridable(conv_relu_conv(), "w")
+
+
+_PADS = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+_DOUBLE = np.array([1, 1, 2, 2], np.float32)
+
+SAMPLES: dict[str, Sample] = {
+    "1d": lambda: conv_relu_conv(1),
+    "2d": conv_relu_conv,
+    "3d": lambda: conv_relu_conv(3),
+    "padded, all zero": lambda: conv_relu_conv(pad=1, bias=(1, -1, 1, 1, 0, 1)),
+    "padded, one of two zero": lambda: conv_relu_conv(pad=1),
+    "batchnorm": conv_bn_conv,
+    "batchnorm, negative beta": lambda: conv_bn_conv(beta_of_zeros=-1),
+    "batchnorm, beta, unpadded": lambda: conv_bn_conv(beta_of_zeros=0.7, pad=0, relu=False),
+    "padded, one stands in for the others": lambda: conv_bn_conv(beta_of_zeros=0.7),
+    "padded, two readers": two_padded_readers,
+    "conv-transpose, one stands in for the other": lambda: transposed(bias=True),
+    "residual": residual,
+    "residual, one agrees": lambda: residual(first=(1, 4), second=(2, 4)),
+    "flatten": classifier,
+    "reshape": lambda: classifier(flat="Reshape", trans_b=0, alpha=1.0),
+    "matmul": perceptron,
+    "conv-transpose": transposed,
+    "squeeze-excitation": squeeze_excitation,
+    "depthwise": depthwise,
+    "depthwise, bias": lambda: depthwise(bias=True),
+    "depthwise, twice the channels": lambda: depthwise(multiplier=2),
+    "concat": concatenated,
+    "shared reader": shared_reader,
+    "all zero": all_zero,
+    "scale and shift": between(
+        node("Mul", "a k", "m"), node("Add", "b m", "t"), k=weights(1, 6, 1, 1), b=weights(6, 1, 1)
+    ),
+    "layer scale of zero": between(node("Mul", "a k", "t"), k=zeroed(weights(1, 6, 1, 1), 2, axis=1)),
+    "per position": between(node("Mul", "a k", "t"), k=weights(6, 7, 7)),
+    "prelu": between(node("PRelu", "a k", "t"), k=weights(6, 1, 1)),
+    "hard-swish": between(node("Sub", "a b", "s"), node("HardSwish", "s", "t"), b=weights(6, 1, 1)),
+    "sigmoid": between(node("Sigmoid", "a", "t")),
+    "clip": between(node("Clip", "a low high", "t"), low=np.float32(0.25), high=np.float32(6)),
+    "average-pool": between(node("AveragePool", "a", "t", kernel_shape=[3, 3], pads=[1, 1, 1, 1])),
+    "instance-normalization": between(node("InstanceNormalization", "a s b", "t"), s=weights(6), b=weights(6)),
+    "pad": between(node("Pad", "a p", "t"), p=_PADS),
+    "resize": between(node("Resize", "a _ k", "t", mode="nearest"), k=_DOUBLE),
+    "split": between(node("Split", "a k", "t z", axis=1), node("Neg", "z", "n"), channels=4, k=np.array([4, 2])),
+    "slice": between(
+        node("Slice", "a s e c", "t"), channels=4, s=np.array([1]), e=np.array([5]), c=np.array([1])
+    ),
+}  # fmt: skip
+
+DECLINES: dict[str, Sample] = {
+    "padding follows, the constant is not 0": one_padded_constant,
+    "not every reader sees a constant": lambda: residual(first=(1,), second=(4,)),
+    "the other side of a sum varies": lambda: residual(first=(), second=(1, 4)),
+    "one channel has to stay": one_zero_channel,
+    "the caller sees 'r'": lambda: expose(conv_relu_conv(), "r"),
+    "Conv 'Conv_y': the weight or bias is not constant": lambda: overridable(conv_relu_conv(), "v"),
+    "Conv 'Conv_y': its groups would become unequal": lambda: grouped(first=False),
+    "GlobalLpPool 'GlobalLpPool_t' does not keep the channels apart": lambda: model(
+        [node("Conv", "x w", "a"), node("GlobalLpPool", "a", "t"), node("Neg", "t", "y")],
+        {"x": ["batch", 3, 9, 9]},
+        ["y"],
+        {"w": zeroed(weights(6, 3, 3, 3), 1)},
+    ),
+    "takes it as a parameter": lambda: model(
+        [node("Conv", "x w", "a"), node("Conv", "z a", "y")],
+        {"x": [4, 3, 5, 5], "z": [1, 6, 5, 5]},
+        ["y"],
+        {"w": zeroed(weights(6, 3, 3, 3), 1)},
+    ),
+}
+
+LEAVES: dict[str, Sample] = {
+    "nothing is constant": no_zeros,
+    "a caller may fill the filters": zero_weights_the_caller_chooses,
+    "groups": lambda: grouped(first=True),
+}
