@@ -13,8 +13,24 @@ from cnnc_passes.constant_reshape import ConstantReshape
 from cnnc_passes.driver import Driver, Instance, Key, Prove
 from cnnc_passes.drop_noops import DropNoops
 from cnnc_passes.fold_batchnorm import FoldBatchNorm
+from cnnc_passes.fold_bias import FoldBias
+from cnnc_passes.fold_input_norm import FoldInputNorm
+from cnnc_passes.fold_layer_scale import FoldLayerScale
+from cnnc_passes.fold_pad import FoldPad
+from cnnc_passes.fold_scale import FoldScale
+from cnnc_passes.fold_scale_forward import FoldScaleForward
 from cnnc_passes.fuse_activation import FuseActivation
+from cnnc_passes.gap_before_pointwise import GapBeforePointwise
+from cnnc_passes.hoist_stride import HoistStride
 from cnnc_passes.infer_shapes import InferShapes
+from cnnc_passes.merge_gemms import MergeGemms
+from cnnc_passes.merge_parallel import MergeParallel
+from cnnc_passes.merge_serial import MergeSerial
+from cnnc_passes.monotone_after_pool import MonotoneAfterPool
+from cnnc_passes.pointwise_before_resize import PointwiseBeforeResize
+from cnnc_passes.pool_before_pointwise import PoolBeforePointwise
+from cnnc_passes.prune_constant import PruneConstant
+from cnnc_passes.prune_unread import PruneUnread
 from cnnc_passes.reduce_to_pool import ReduceToPool
 from cnnc_passes.rewrite import Rewrite
 from cnnc_passes.simplify import Simplify
@@ -47,7 +63,25 @@ _NORMALIZE: Pipeline = (
 )
 
 # One group: its laws take turns until none applies, since one makes room for another.
-_ALGEBRA: tuple[Rewrite, ...] = (FoldBatchNorm(),)
+_ALGEBRA: tuple[Rewrite, ...] = (
+    FoldPad(),  # a Pad hides the border from all below
+    FoldBatchNorm(),
+    FoldScale(),
+    FoldBias(),
+    FoldLayerScale(),
+    MergeParallel(),
+    FoldScaleForward(),  # after the backward folds, which have no border to mind
+    FoldInputNorm(),
+    MergeGemms(),
+    MergeSerial(),
+    PoolBeforePointwise(),
+    GapBeforePointwise(),
+    PointwiseBeforeResize(),
+    MonotoneAfterPool(),
+    HoistStride(),
+    PruneUnread(),
+    PruneConstant(),
+)
 
 _CLEAN_UP: Pipeline = (
     common.DeduplicateInitializersPass(),
