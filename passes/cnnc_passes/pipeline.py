@@ -77,7 +77,6 @@ _ALGEBRA: tuple[Rewrite, ...] = (
     PoolBeforePointwise(),
     GapBeforePointwise(),
     PointwiseBeforeResize(),
-    MonotoneAfterPool(),
     HoistStride(),
     PruneUnread(),
     PruneConstant(),
@@ -100,7 +99,15 @@ def pipeline_for(target: Target = "onnxruntime") -> Pipeline:
     """The passes for `target`, in order; raises UsageError where there is no such target."""
     if target not in _LOWER:
         raise UsageError(f"`target` is {target!r}: choose {', '.join(_LOWER)}")
-    return (*_PREPARE, *_NORMALIZE, _ALGEBRA, *_CLEAN_UP, *_LOWER[target], common.RemoveUnusedOpsetsPass())
+    return (
+        *_PREPARE,
+        *_NORMALIZE,
+        _ALGEBRA,
+        MonotoneAfterPool(),
+        *_CLEAN_UP,
+        *_LOWER[target],
+        common.RemoveUnusedOpsetsPass(),
+    )
 
 
 def named_passes(pipeline: Iterable[Step] | None = None) -> dict[str, Named]:
