@@ -148,7 +148,8 @@ def _small(nodes: Sequence[ir.Node], sizes: Sequence[int]) -> list[int]:
     for axis, size in enumerate(sizes):
         along = [window[axis] for window in windows]
         stride = math.prod(window.stride for window in along)
-        enough = max((window.span for window in along), default=1) + sum(w.span - 1 for w in along) // 2 + 2 * stride
+        reach = sorted((window.span - 1 for window in along), reverse=True)[:2]  # of two in a row, or of the widest
+        enough = sum(reach) + 2 * stride
         small.append(size if size <= enough else enough + (size - enough) % stride)
     return small
 

@@ -19,7 +19,7 @@ from tests.compiler.one_node import RANKS, SIZES, agrees, f32, graph, noise, rng
 
 
 def windows(rank: int) -> list[dict[str, Any]]:
-    """Attributes of a sliding window; those with ceil_mode have a last window that hangs over, or one too many."""
+    """Attributes of a sliding window: strides that leave a rest, uneven padding, and padding by name."""
     return [
         {},
         {"strides": [2] * rank, "pads": [1] * rank + [0] * rank},
@@ -191,6 +191,12 @@ def test_an_output_left_out_is_not_read_for_an_input_left_out() -> None:
     """)
     proto.graph.node[0].output[1] = ""
     assert Float64Evaluator(proto).run({"x": f32(-9, 0, 9)})[0].tolist() == [-9, 0, 0.5]
+
+
+def test_the_default_domain_has_two_names() -> None:
+    proto, feed = graph("Relu", [noise(3)], False, 17, 1, "ai.onnx")
+    proto.opset_import[0].domain = "ai.onnx"
+    np.testing.assert_array_equal(Float64Evaluator(proto).run(feed)[0], np.maximum(feed["in0"], 0))
 
 
 def test_errors_name_the_node() -> None:

@@ -116,6 +116,10 @@ def _convolve(x: np.ndarray, w: np.ndarray, axes: Sequence[Axis], group: int) ->
     matrix = w.reshape(group, w.shape[0] // group, -1)
     y = np.empty((x.shape[0], *matrix.shape[:2], *(axis.out for axis in axes)))
     row = matrix[:, 0].size * int(np.prod(y.shape[4:]))  # elements of im2col per row of the output
+    if row * axes[0].out * x.shape[0] <= _BLOCK:  # small maps: the weight is read once for all items
+        block = np.moveaxis(windows, 0, -1).reshape(group, matrix.shape[2], -1)
+        whole = (matrix @ block).reshape(w.shape[0], *(axis.out for axis in axes), x.shape[0])
+        return np.ascontiguousarray(np.moveaxis(whole, -1, 0))
     step = max(1, _BLOCK // max(1, row))
     before = [slice(None)] * (2 + len(axes))
     for item, start in itertools.product(range(x.shape[0]), range(0, axes[0].out, step)):

@@ -100,7 +100,7 @@ class _Evaluator(ReferenceEvaluator):
 def _run_node(node: OpRun, values: dict[str, Any], attributes: Any) -> None:
     missing = [name for name in node.input if name not in values]
     if missing:
-        raise InvalidInputError(f"{node.op_type} {node.onnx_node.name!r} reads {missing[0]!r}, which has no value")
+        raise InvalidInputError(f"{_label(node)} reads {missing[0]!r}, which has no value")
     extra: dict[str, Any] = {}
     if node.need_context():
         extra["context"] = values
@@ -111,10 +111,13 @@ def _run_node(node: OpRun, values: dict[str, Any], attributes: Any) -> None:
     except (CnncError, MemoryError):
         raise
     except Exception as error:
-        where = f"{node.op_type} {node.onnx_node.name or list(node.output)}"
-        raise UnsupportedModelError(f"{where} cannot be run in float64: {_first_line(error)}") from error
+        raise UnsupportedModelError(f"{_label(node)} cannot be run in float64: {_first_line(error)}") from error
     # An output left out has the name "", which must stay the input left out
     values.update({name: value for name, value in zip(node.output, outputs, strict=False) if name})
+
+
+def _label(node: OpRun) -> str:
+    return f"{node.op_type} {node.onnx_node.name or ', '.join(node.output)!r}"
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
@@ -132,6 +135,9 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     skeleton = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
     for field in ("node", "input", "output"):
         getattr(skeleton.graph, field).extend(getattr(model.graph, field))
+    for named in (*skeleton.opset_import, *skeleton.graph.node):
+        if named.domain == "ai.onnx":  # the default domain's other name, which ReferenceEvaluator does not know
+            named.domain = ""
     return skeleton
 
 

@@ -31,7 +31,8 @@ class BatchNormalization(Operator):
             keep = np.float64(momentum)
             running = tuple(keep * a + (1 - keep) * b for a, b in zip(old, (mean, var), strict=True))
         factor = scale / np.sqrt(var + np.float64(epsilon))
-        y = (x - per_channel(mean, x.ndim)) * per_channel(factor, x.ndim)
+        y = x - per_channel(mean, x.ndim)
+        y *= per_channel(factor, x.ndim)
         y += per_channel(bias, x.ndim)
         return (y, *running)
 

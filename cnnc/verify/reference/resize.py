@@ -114,7 +114,7 @@ def _coordinates(axis: _Axis, mode: str, dtype: type[np.floating[Any]]) -> np.nd
     """Where each output position falls in the input, (out,): every step of it in `dtype`."""
     o: np.ndarray = np.arange(axis.out, dtype=dtype)
     scale, last, gaps, half = dtype(axis.scale), dtype(axis.size - 1), dtype(axis.out - 1), dtype(0.5)
-    at = (o + half) / scale
+    at: np.ndarray = (o + half) / scale
     if mode == "asymmetric":
         at = o / scale
     elif mode == "align_corners":
