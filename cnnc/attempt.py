@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -31,6 +31,7 @@ class Plan:
         file: the artifact's file name.
         scratch: the folder to work in.
         target, skip, only, limit: of the pipeline, see `cnnc_passes.pipeline.optimize`.
+        ranges: the values that inputs may take, where that was declared.
         device: where the artifact will serve.
         reference: what it must equal; None to leave it unproved.
     """
@@ -42,6 +43,7 @@ class Plan:
     skip: Collection[str]
     only: Collection[str] | None
     limit: int | None
+    ranges: Mapping[str, tuple[float, float]]
     device: str
     reference: Reference | None
 
@@ -69,7 +71,7 @@ def build(plan: Plan, model: ir.Model, *, limit: int | None = None, drop: Sequen
     limits = [one for one in (limit, plan.limit) if one is not None]
     passes = optimize(
         model,
-        pipeline_for(plan.target),
+        pipeline_for(plan.target, plan.ranges),
         skip=plan.skip,
         only=plan.only,
         limit=min(limits) if limits else None,

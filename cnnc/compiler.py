@@ -177,7 +177,7 @@ def compile(
         if reference is not None:  # the weights need not stay in memory for what is looked at on failure only
             write_model(graph, original)
         file = out.name if out else "model.onnx"
-        plan = Plan(name, file, scratch, target, skip, only, limit, device, reference)
+        plan = Plan(name, file, scratch, target, skip, only, limit, inputs.ranges, device, reference)
         attempt = build(plan, graph)
         after = _cost(graph, sizes)
         del front, graph  # the weights are in the file now: the engine may have their memory

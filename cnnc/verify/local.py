@@ -69,7 +69,7 @@ class LocalProof:
         sizes, is_batched = sizes_for(removed, external)
         rng = np.random.default_rng(self._seed)
         feeds = [
-            {names[value]: _fill(value, shape, kind, rng) for value, shape in sizes.items()}
+            {names[value]: _inside(_fill(value, shape, kind, rng), change, value) for value, shape in sizes.items()}
             for kind in range(len(_SCALES))
         ]
         if is_batched:  # one run for all kinds
@@ -115,6 +115,14 @@ def _fill(value: ir.Value, shape: Sequence[int], kind: int, rng: np.random.Gener
         noise *= 0.01
         noise.reshape(-1)[rng.integers(noise.size)] = 100
     return np.asarray(_SCALES[kind] * noise)
+
+
+def _inside(array: np.ndarray, change: Change, value: ir.Value) -> np.ndarray:
+    """Clipped to what the law counts on, where it does."""
+    if value not in change.within:
+        return array
+    low, high = (end.reshape(-1, *(1,) * (array.ndim - 2)) for end in change.within[value])
+    return np.asarray(np.clip(array, low, high))
 
 
 def _precision(change: Change) -> float:

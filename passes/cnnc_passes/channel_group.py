@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ class Pin(NamedTuple):
 
 
 class ChannelGroup:
-    """All values that share channels with the result of one linear operator, through sums and what is channelwise.
+    """All values that share channels with the result of `first`, through sums and whatever keeps channels apart.
 
     Attributes:
         channels: value -> how many.
@@ -36,30 +37,26 @@ class ChannelGroup:
         makers: the linear operators whose outputs are among the values.
         readers: those whose input is, in pairs with it.
         pins: what keeps a value as it is.
+        is_led: whether `first` is the first of the makers. A law that is asked at every maker answers there, for
+            the whole group; elsewhere the group is not complete.
     """
 
-    def __init__(self, start: ir.Value) -> None:
+    def __init__(self, first: ir.Node) -> None:
         self.channels: dict[ir.Value, int] = {}
         self.links: list[Link] = []
         self.makers: dict[ir.Node, Linear] = {}
         self.readers: list[tuple[Linear, ir.Value]] = []
         self.pins: list[Pin] = []
         self._links_of: dict[ir.Node, list[Link] | None] = {}
-        producer = start.producer()
-        self._graph = producer.graph if producer is not None else None
-        pending = [start]
-        while pending:
+        self._graph = first.graph
+        earlier = set(itertools.takewhile(lambda node: node is not first, self._graph or ()))
+        pending = [first.outputs[0]]
+        while pending and self.makers.keys().isdisjoint(earlier):
             value = pending.pop()
             if value not in self.channels:
                 self.channels[value] = channel_count(value) or 0
-                pending += [*self._above(value), *self._below(value)]
-
-    @property
-    def leader(self) -> ir.Node | None:
-        """The maker that comes first: a law that is asked at every maker answers for the group there."""
-        if len(self.makers) < 2:
-            return next(iter(self.makers), None)
-        return next((node for node in self._graph or () if node in self.makers), None)
+                pending += [*self._below(value), *self._above(value)]
+        self.is_led = first in self.makers and self.makers.keys().isdisjoint(earlier)
 
     def nodes(self) -> list[ir.Node]:
         """Makers and linked nodes, in the graph's order."""

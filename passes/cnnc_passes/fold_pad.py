@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from cnnc_passes.non_negative import is_non_negative
@@ -58,7 +59,11 @@ class FoldPad(Rewrite):
             name=node.name,
             metadata_props=dict(node.metadata_props),
         )
-        return Change([pad, node], [folded], {node.outputs[0]: folded.outputs[0]})
+        x = pad.inputs[0]
+        assert x is not None
+        # Among values of at least 0 a maximum does not tell 0 from -inf
+        within = {x: (np.zeros(1), np.full(1, np.inf))} if node.op_type == "MaxPool" and padding.value == 0 else {}
+        return Change([pad, node], [folded], {node.outputs[0]: folded.outputs[0]}, within)
 
 
 def _own_pads(window: Window) -> tuple[int, int]:

@@ -75,7 +75,7 @@ def _infer(node: ir.Node, values: ShapeValues, opsets: dict[str, int]) -> bool:
     shapes: list[Dims] = [() if value is None else dims_of(value.shape or ()) for value in node.inputs]
     try:
         dims = None if None in present else rule(node, shapes, values)
-    except ValueError:  # a symbol that is no expression, `input.1?`: onnx carries it, but cannot compute with it
+    except ValueError:  # left to onnx; or a symbol that is no expression, `input.1?`, which onnx carries
         return infer_by_onnx(node, values, opsets, _assign)
     modified = _assign(node.outputs[0], dims, _output_type(node))
     if node.op_type == "MaxPool" and len(node.outputs) > 1:

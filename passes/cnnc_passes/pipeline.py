@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, get_args
 
 import onnx_ir as ir
@@ -79,7 +79,6 @@ _ALGEBRA: tuple[Rewrite, ...] = (
     PointwiseBeforeResize(),
     HoistStride(),
     PruneUnread(),
-    PruneConstant(),
 )
 
 _CLEAN_UP: Pipeline = (
@@ -95,19 +94,21 @@ _LOWER: dict[str, Pipeline] = {
 }
 
 
-def pipeline_for(target: Target = "onnxruntime") -> Pipeline:
-    """The passes for `target`, in order; raises UsageError where there is no such target."""
+def pipeline_for(target: Target = "onnxruntime", ranges: Mapping[str, tuple[float, float]] | None = None) -> Pipeline:
+    """The passes for `target`, in order, for one compilation.
+
+    Args:
+        target: which engines the artifact is for.
+        ranges: the values that the graph's inputs may take, (lowest, highest) by name, where the caller promises.
+
+    Raises:
+        UsageError: there is no such target.
+    """
     if target not in _LOWER:
         raise UsageError(f"`target` is {target!r}: choose {', '.join(_LOWER)}")
-    return (
-        *_PREPARE,
-        *_NORMALIZE,
-        _ALGEBRA,
-        MonotoneAfterPool(),
-        *_CLEAN_UP,
-        *_LOWER[target],
-        common.RemoveUnusedOpsetsPass(),
-    )
+    algebra = (*_ALGEBRA, PruneConstant(ranges or {}))
+    cleaned = (MonotoneAfterPool(), *_CLEAN_UP)
+    return (*_PREPARE, *_NORMALIZE, algebra, *cleaned, *_LOWER[target], common.RemoveUnusedOpsetsPass())
 
 
 def named_passes(pipeline: Iterable[Step] | None = None) -> dict[str, Named]:

@@ -35,18 +35,19 @@ class PruneConstant(Rewrite):
     constant weights and one group, nor keeps channels apart.
 
     Args:
-        ranges: bounds of the graph's inputs, by name; for a caller who promises to keep them.
+        ranges: bounds of the graph's inputs, by name, that the caller promises to keep; an empty mapping
+            counts on what integer inputs can hold. None: nothing is known of the inputs.
     """
 
     roots = frozenset(LINEAR)
 
     def __init__(self, ranges: Mapping[str, Bounds] | None = None) -> None:
-        self._ranges = ValueRanges(ranges) if ranges else None
+        self._ranges = ValueRanges(ranges) if ranges is not None else None
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for the group of values that share channels with the node's result."""
-        group = ChannelGroup(node.outputs[0])
-        if group.leader is not node:
+        group = ChannelGroup(node)
+        if not group.is_led:
             return None
         known = constant_channels(group.nodes(), group.makers, self._ranges)
         if not any(np.isfinite(numbers).any() for numbers in known.values()):
@@ -66,7 +67,16 @@ class PruneConstant(Rewrite):
             if isinstance(taken, Decline):
                 return taken
             absorbed[linear.nodes[0]] = taken
-        return group.without(removed, absorbed)
+        return self._bounded(group.without(removed, absorbed))
+
+    def _bounded(self, answer: Change | Decline) -> Change | Decline:
+        """With the bounds that the declared ranges give to what the change reads."""
+        if self._ranges is None or isinstance(answer, Decline):
+            return answer
+        made = {output for node in answer.remove for output in node.outputs}
+        read = {value: None for node in answer.remove for value in node.inputs if value is not None}
+        outside = [value for value in read if value not in made and value.const_value is None]
+        return dataclasses.replace(answer, within={value: self._ranges.of(value) for value in outside})
 
 
 def _read_as_constants(group: ChannelGroup, known: Known) -> Masks:

@@ -28,8 +28,8 @@ class PruneUnread(Rewrite):
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for the group of values that share channels with the node's result."""
-        group = ChannelGroup(node.outputs[0])
-        if group.leader is not node:
+        group = ChannelGroup(node)
+        if not group.is_led:
             return None
         unread = {value: np.ones(channels, bool) for value, channels in group.channels.items()}
         for pin in group.pins:

@@ -140,6 +140,16 @@ def _pad(node: ir.Node, shapes: Sequence[Dims], contents: Contents) -> Dims | No
     return out
 
 
+def _resize(node: ir.Node, shapes: Sequence[Dims], contents: Contents) -> Dims | None:
+    """To sizes that a Shape node was read for (`F.interpolate(x, y.shape[2:])`); the rest is onnx's business."""
+    sizes = contents(node.inputs[3]) if len(node.inputs) > 3 else None
+    if sizes is None or len(sizes) != len(shapes[0]) or "axes" in node.attributes:
+        raise ValueError("left to onnx")
+    if node.attributes.get_string("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise ValueError("left to onnx")
+    return sizes
+
+
 def _axis(axis: int, rank: int) -> int:
     _require(-rank <= axis < rank, f"axis {axis} of a value of rank {rank}")
     return axis % rank
@@ -173,5 +183,6 @@ RULES: dict[str, Rule] = {
     "Reshape": _reshape,
     "Expand": _expand,
     "Pad": _pad,
+    "Resize": _resize,
     **dict.fromkeys(_BROADCASTING, _elementwise),
 }

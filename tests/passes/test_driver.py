@@ -20,7 +20,8 @@ def chain(length: int = 3) -> ir.Model:
     """`length` blocks of Conv, BatchNormalization, Relu."""
     nodes, constants, x = [], {}, "x"
     for i in range(length):
-        parameters = {f"{name}{i}": array for name, array in batchnorm(4).items()}
+        statistics = batchnorm(4) | {"gamma": weights(4, low=0.5)}  # none is 0: nothing to prune
+        parameters = {f"{name}{i}": array for name, array in statistics.items()}
         constants |= {f"w{i}": weights(4, 4, 3, 3), **parameters}
         nodes += [
             node("Conv", f"{x} w{i}", f"c{i}", pads=[1, 1, 1, 1]),
@@ -61,15 +62,10 @@ def test_portable_target_has_standard_operators_only() -> None:
 
 
 def test_pass_names_are_those_of_their_files() -> None:
-    assert list(named_passes()) == [
-        "infer-shapes",
-        "constant-reshape",
-        "simplify",
-        "drop-noops",
-        "reduce-to-pool",
-        "fold-batchnorm",
-        "fuse-activation",
-    ]
+    for name, step in named_passes().items():
+        assert type(step).__module__ == f"cnnc_passes.{name.replace('-', '_')}"
+    assert list(named_passes())[:3] == ["infer-shapes", "constant-reshape", "simplify"]
+    assert list(named_passes())[-1] == "fuse-activation"
 
 
 def test_every_law_is_stated_on_the_first_line_of_its_file() -> None:

@@ -19,6 +19,7 @@ import cnnc.zoo
 from cnnc.export import export
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_runtime.errors import InvalidInputError
+from tests.contract import graphs
 
 Sizes = Sequence[int | str | None]
 
@@ -304,3 +305,15 @@ def test_weights_are_not_read() -> None:
     conv.replace_input_with(1, value)
     InferShapes()(model)
     assert model.graph.outputs[0].shape == [1, 4, 6, 6]
+
+
+def test_resize_to_sizes_that_were_read_from_a_shape() -> None:
+    """What `F.interpolate(x, y.shape[2:])` exports to; onnx's own inference loses the open batch here."""
+    nodes = [
+        graphs.node("Shape", "x", "s", start=0, end=2),
+        graphs.node("Shape", "z", "t", start=2, end=4),
+        graphs.node("Concat", "s t", "sizes", axis=0),
+        graphs.node("Resize", "x _ _ sizes", "y", mode="nearest"),
+    ]
+    graph = ir.from_proto(graphs.model(nodes, {"x": ["batch", 3, 4, 4], "z": ["batch", 5, "h", 9]}))
+    assert [str(size) for size in graph.graph.outputs[0].shape or ()] == ["batch", "3", "h", "9"]

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from onnx import TensorProto
 
 from cnnc.verify.tolerance import relative_error
 from cnnc_passes.costs import model_cost
@@ -13,7 +14,7 @@ from cnnc_passes.driver import Driver
 from cnnc_passes.fold_batchnorm import FoldBatchNorm
 from cnnc_passes.prune_constant import PruneConstant
 from cnnc_passes.prune_unread import PruneUnread
-from cnnc_passes.rewrite import Rewrite
+from cnnc_passes.rewrite import Change, Rewrite
 from tests.contract.graphs import feeds, model, node, run_exactly, run_on_engine, weights
 
 WIDTHS = (12, 18, 24)
@@ -123,15 +124,20 @@ def test_zeros_that_leave_no_constant_change_no_number() -> None:
     assert_equal(before, after, 1e-13)
 
 
-def dead_relu() -> onnx.ModelProto:
-    """Channels that are 0.75 * x + b: with b of -0.8, 0.1, -0.5, -0.76, 0.3, 0.2."""
+def dead_relu(*bias: float, dtype: int = TensorProto.FLOAT) -> onnx.ModelProto:
+    """Channels that are 0.75 * x + b: with b of -0.8, 0.1, -0.5, -0.76, 0.3, 0.2, or those given."""
     constants = {
         "w": np.full((6, 3, 1, 1), 0.25, np.float32),
-        "b": np.array([-0.8, 0.1, -0.5, -0.76, 0.3, 0.2], np.float32),
+        "b": np.array(bias or (-0.8, 0.1, -0.5, -0.76, 0.3, 0.2), np.float32),
         "v": weights(5, 6, 3, 3),
     }
-    nodes = [node("Conv", "x w b", "c"), node("Relu", "c", "r"), node("Conv", "r v", "y", pads=[1, 1, 1, 1])]
-    return model(nodes, {"x": ["batch", 3, 6, 6]}, ["y"], constants)
+    nodes = [
+        node("Cast", "x", "f", to=TensorProto.FLOAT),
+        node("Conv", "f w b", "c"),
+        node("Relu", "c", "r"),
+        node("Conv", "r v", "y", pads=[1, 1, 1, 1]),
+    ]
+    return model(nodes, {"x": ["batch", 3, 6, 6]}, ["y"], constants, dtype=dtype)
 
 
 @pytest.mark.parametrize(("low", "high", "left"), [(0, 1, 4), (-1, 1.05, 5), (0, 0.6, 3), (-5, 2, 6)])
@@ -144,6 +150,22 @@ def test_a_dead_relu_goes_where_a_range_is_declared(low: float, high: float, lef
         assert relative_error(run_exactly(after, feed)[0], run_exactly(before, feed)[0]) < 1e-13
 
 
+def test_what_counts_on_a_range_says_so() -> None:
+    graph = ir.from_proto(dead_relu())
+    cast, conv, *_ = graph.graph
+    change = PruneConstant(ranges={"x": (-0.5, 1)}).rewrite(conv)
+    assert isinstance(change, Change)
+    assert {value: (low.tolist(), high.tolist()) for value, (low, high) in change.within.items()} == {
+        cast.outputs[0]: ([-0.5] * 3, [1] * 3)
+    }
+
+
+def test_bytes_are_bounded_without_a_declaration() -> None:
+    before = dead_relu(-192, -190, 0, 1, 2, -999, dtype=TensorProto.UINT8)
+    assert widths(pruned(before, PruneConstant(ranges={}))[1])[0] == 4  # 0.75 * 255 is 191.25
+    assert widths(pruned(before, PruneConstant())[1])[0] == 6
+
+
 def test_no_relu_is_dead_without_a_range() -> None:
     before = dead_relu()
     after, _ = pruned(before, PruneConstant())
@@ -152,9 +174,6 @@ def test_no_relu_is_dead_without_a_range() -> None:
 
 def test_a_relu_at_the_edge_of_rounding_stays() -> None:
     """0.25 * 3 - 0.75 is 0 in exact arithmetic; in floats, in some order, it may be more."""
-    before = dead_relu()
-    for tensor in before.graph.initializer:
-        if tensor.name == "b":
-            tensor.CopyFrom(onnx.numpy_helper.from_array(np.full(6, -0.75, np.float32), "b"))
+    before = dead_relu(*[-0.75] * 6)
     _, graph = pruned(before, PruneConstant(ranges={"x": (0, 1)}))
     assert widths(graph)[0] == 6
