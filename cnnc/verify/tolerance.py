@@ -31,12 +31,11 @@ def floor_of(dtype: np.dtype) -> float:
 def accepts(error: float, own_error: float, dtype: np.dtype | None = None) -> bool:
     """True if an artifact's `error` is rounding, given the original's `own_error`; False for NaN and infinity.
 
-    Where the original's own error is no rounding either, only equality to it would do: False.
+    Where the original's own error is no rounding either, a multiple of it would allow anything: the floor alone.
     """
     floor = floor_of(dtype or np.dtype(np.float32))
-    if own_error > min(_BLIND * floor, _WORST):
-        return error == 0
-    return math.isfinite(error) and error <= FACTOR * own_error + floor
+    is_blind = own_error > min(_BLIND * floor, _WORST)
+    return math.isfinite(error) and error <= (0 if is_blind else FACTOR * own_error) + floor
 
 
 def relative_error(actual: np.ndarray, exact: np.ndarray) -> float:
@@ -61,10 +60,13 @@ def relative_error(actual: np.ndarray, exact: np.ndarray) -> float:
 
 
 def scales_of(exact_items: np.ndarray) -> np.ndarray:
-    """Each item's largest finite magnitude; that of the batch for an item of (nearly) nothing but zeros."""
+    """Each item's largest finite magnitude, but no less than a tenth of the items' (lower) median.
+
+    An item of (nearly) nothing but zeros, such as a normalized constant, is rounding noise on its own scale.
+    """
     finite = np.where(np.isfinite(exact_items), exact_items, 0.0)
     scale = np.abs(finite).max(axis=1)
-    return np.asarray(np.maximum(scale, 1e-6 * max(float(scale.max()), 1e-30)))
+    return np.asarray(np.maximum(scale, max(0.1 * float(np.quantile(scale, 0.5, method="lower")), 1e-30)))
 
 
 def items_of(array: np.ndarray) -> np.ndarray:

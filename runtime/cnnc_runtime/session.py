@@ -163,7 +163,11 @@ def model_error(name: str, error: Exception) -> CnncError:
             f"{name} needs a kernel that this onnxruntime lacks (float32 is what every operator has): {message}"
         )
     if kind == "NotImplemented" or says(
-        "no op registered", "not a registered function", "under development", "unsupported model ir version"
+        "no op registered",
+        "not a registered function",
+        "under development",
+        "unsupported model ir version",
+        "not supported",
     ):
         return UnsupportedModelError(f"{name} needs an operator or version this onnxruntime lacks: {message}")
     return InvalidInputError(f"{name} cannot be used: {message}")
