@@ -12,9 +12,9 @@ from cnnc.zoo.resnet import BottleneckV1, ResNet
 from cnnc.zoo.weights import fill
 from cnnc_passes.costs import model_cost
 from cnnc_passes.driver import Driver
-from cnnc_passes.fold_batchnorm import FoldBatchNorm
-from cnnc_passes.hoist_stride import HoistStride
 from cnnc_passes.infer_shapes import InferShapes
+from cnnc_passes.laws.fold_batchnorm import FoldBatchNorm
+from cnnc_passes.laws.hoist_stride import HoistStride
 from tests.contract.graphs import run_on_engine
 
 

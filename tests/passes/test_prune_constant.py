@@ -11,9 +11,9 @@ from onnx import TensorProto
 from cnnc.verify.tolerance import relative_error
 from cnnc_passes.costs import model_cost
 from cnnc_passes.driver import Driver
-from cnnc_passes.fold_batchnorm import FoldBatchNorm
-from cnnc_passes.prune_constant import PruneConstant
-from cnnc_passes.prune_unread import PruneUnread
+from cnnc_passes.laws.fold_batchnorm import FoldBatchNorm
+from cnnc_passes.laws.prune_constant import PruneConstant
+from cnnc_passes.laws.prune_unread import PruneUnread
 from cnnc_passes.rewrite import Change, Rewrite
 from tests.contract.graphs import feeds, model, node, run_exactly, run_on_engine, weights
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from cnnc_passes.interval import Interval
-from cnnc_passes.value_ranges import Bounds, ValueRanges
+from cnnc_passes.ranges.interval import Interval
+from cnnc_passes.ranges.value_ranges import Bounds, ValueRanges
 from cnnc_runtime.errors import UsageError
 from tests.contract.blocks import batchnorm
 from tests.contract.edits import overridable, to_float16

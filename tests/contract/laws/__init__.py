@@ -24,7 +24,7 @@ def _modules() -> dict[str, ModuleType]:
 
 def _law(name: str) -> Rewrite:
     """The one Rewrite that the law's file defines."""
-    module = importlib.import_module(f"cnnc_passes.{name}")
+    module = importlib.import_module(f"cnnc_passes.laws.{name}")
     (law,) = (
         value
         for value in vars(module).values()

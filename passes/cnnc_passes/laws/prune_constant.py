@@ -12,13 +12,13 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.channel_cuts import input_axis
-from cnnc_passes.channel_group import ChannelGroup, Masks
-from cnnc_passes.constant_channels import Known, constant_channels, is_unpadded
-from cnnc_passes.linear import LINEAR, Linear, fits
-from cnnc_passes.prune_unread import unread_inputs
+from cnnc_passes.channels.constant import Known, constant_channels, is_unpadded
+from cnnc_passes.channels.cuts import input_axis
+from cnnc_passes.channels.group import ChannelGroup, Masks
+from cnnc_passes.forms.linear import LINEAR, Linear, fits
+from cnnc_passes.laws.prune_unread import unread_inputs
+from cnnc_passes.ranges.value_ranges import Bounds, ValueRanges
 from cnnc_passes.rewrite import Change, Decline, Rewrite
-from cnnc_passes.value_ranges import Bounds, ValueRanges
 
 __all__ = ["PruneConstant"]
 

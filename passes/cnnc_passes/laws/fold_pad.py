@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.non_negative import is_non_negative
-from cnnc_passes.paddings import Padding, padding_of
+from cnnc_passes.forms.non_negative import is_non_negative
+from cnnc_passes.forms.paddings import Padding, padding_of
 from cnnc_passes.rewrite import Change, Decline, Rewrite, has_one_reader, producer
 from cnnc_passes.shapes import Window
 from cnnc_passes.windows import node_windows

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.channel_links import channel_count
-from cnnc_passes.interval import UNBOUNDED, Interval
-from cnnc_passes.range_rules import RULES
+from cnnc_passes.channels.links import channel_count
+from cnnc_passes.ranges.interval import UNBOUNDED, Interval
+from cnnc_passes.ranges.range_rules import RULES
 from cnnc_passes.rewrite import constant, op_name
 from cnnc_runtime.errors import UsageError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.channel_cuts import input_axis
-from cnnc_passes.channel_group import ChannelGroup
-from cnnc_passes.linear import LINEAR, Linear
+from cnnc_passes.channels.cuts import input_axis
+from cnnc_passes.channels.group import ChannelGroup
+from cnnc_passes.forms.linear import LINEAR, Linear
 from cnnc_passes.rewrite import Change, Decline, Rewrite
 
 __all__ = ["PruneUnread", "unread_inputs"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from cnnc_passes.pointwise import pointwise_before
+from cnnc_passes.forms.pointwise import pointwise_before
 from cnnc_passes.rewrite import Change, Decline, Rewrite, reading
 
 __all__ = ["GapBeforePointwise"]

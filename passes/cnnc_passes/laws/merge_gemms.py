@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.linear import Linear, linear_before, linear_of
+from cnnc_passes.forms.linear import Linear, linear_before, linear_of
 from cnnc_passes.rewrite import Change, Decline, Rewrite
 
 __all__ = ["MergeGemms"]

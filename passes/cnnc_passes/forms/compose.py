@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.affine import Affine, affine_of
-from cnnc_passes.linear import Linear, fits, linear_before
+from cnnc_passes.forms.affine import Affine, affine_of
+from cnnc_passes.forms.linear import Linear, fits, linear_before
 from cnnc_passes.rewrite import Change, Decline, new_constant
 
 __all__ = ["fold_after", "fold_before"]

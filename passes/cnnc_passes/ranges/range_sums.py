@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.interval import UNBOUNDED, Interval, hull, product, rounded_after
-from cnnc_passes.linear import Linear, linear_of
+from cnnc_passes.forms.linear import Linear, linear_of
+from cnnc_passes.ranges.interval import UNBOUNDED, Interval, hull, product, rounded_after
 from cnnc_passes.rewrite import constant
 from cnnc_passes.windows import node_windows
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from cnnc_passes.kernel_sum import common_frame, frame_macs, kernel_sum
-from cnnc_passes.linear import fits
-from cnnc_passes.linear_branch import Branch, Frame, branch_of, identity_branch, source_of
+from cnnc_passes.forms.kernel_sum import common_frame, frame_macs, kernel_sum
+from cnnc_passes.forms.linear import fits
+from cnnc_passes.forms.linear_branch import Branch, Frame, branch_of, identity_branch, source_of
 from cnnc_passes.rewrite import Change, Decline, Rewrite, has_one_reader, new_constant, op_name, same_shape
 
 __all__ = ["MergeParallel"]

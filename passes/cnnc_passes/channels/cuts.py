@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.channel_links import channel_axis, channel_count, channel_range
-from cnnc_passes.elementwise import BROADCASTING
-from cnnc_passes.linear import Linear
+from cnnc_passes.channels.links import channel_axis, channel_count, channel_range
+from cnnc_passes.forms.elementwise import BROADCASTING
+from cnnc_passes.forms.linear import Linear
 from cnnc_passes.rewrite import Decline, constant, new_constant
 
 __all__ = ["Kept", "cut_linear", "cut_link", "input_axis", "output_axis"]

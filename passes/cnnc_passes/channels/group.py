@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.channel_cuts import cut_linear, cut_link
-from cnnc_passes.channel_links import Link, channel_count, links_of
-from cnnc_passes.elementwise import BROADCASTING
-from cnnc_passes.linear import LINEAR, Linear, linear_of
+from cnnc_passes.channels.cuts import cut_linear, cut_link
+from cnnc_passes.channels.links import Link, channel_count, links_of
+from cnnc_passes.forms.elementwise import BROADCASTING
+from cnnc_passes.forms.linear import LINEAR, Linear, linear_of
 from cnnc_passes.rewrite import Change, Decline, op_name
 
 __all__ = ["ChannelGroup", "Masks"]

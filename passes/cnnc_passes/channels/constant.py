@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.channel_cuts import output_axis
-from cnnc_passes.channel_links import Link, channel_count, links_of
-from cnnc_passes.elementwise import BROADCASTING
-from cnnc_passes.linear import Linear
+from cnnc_passes.channels.cuts import output_axis
+from cnnc_passes.channels.links import Link, channel_count, links_of
+from cnnc_passes.forms.elementwise import BROADCASTING
+from cnnc_passes.forms.linear import Linear
+from cnnc_passes.ranges.value_ranges import ValueRanges
 from cnnc_passes.rewrite import constant, op_name
-from cnnc_passes.value_ranges import ValueRanges
 from cnnc_passes.windows import node_windows
 
 __all__ = ["Known", "constant_channels", "is_unpadded"]

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.affine import AFFINE, Affine, affine_of
 from cnnc_passes.dims import dims_of
+from cnnc_passes.forms.affine import AFFINE, Affine, affine_of
 from cnnc_passes.rewrite import Decline, constant, producer
 from cnnc_passes.shapes import Window, explicit_pads
 from cnnc_passes.windows import groups, node_windows

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from cnnc_passes.affine import Affine, affine_before
-from cnnc_passes.compose import fold_before
-from cnnc_passes.linear import linear_of
+from cnnc_passes.forms.affine import Affine, affine_before
+from cnnc_passes.forms.compose import fold_before
+from cnnc_passes.forms.linear import linear_of
 from cnnc_passes.rewrite import Change, Decline, Rewrite, has_one_reader, producer
 
 __all__ = ["FoldInputNorm"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.pointwise import pointwise_before
+from cnnc_passes.forms.pointwise import pointwise_before
 from cnnc_passes.rewrite import Change, Decline, Rewrite, constant, reading
 from cnnc_passes.windows import node_windows
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.channel_links import channel_count, links_of
-from cnnc_passes.interval import UNBOUNDED, Interval, hull, product, rounded, rounded_after, widened
-from cnnc_passes.range_sums import Get, average, batchnorm, linear
+from cnnc_passes.channels.links import channel_count, links_of
+from cnnc_passes.ranges.interval import UNBOUNDED, Interval, hull, product, rounded, rounded_after, widened
+from cnnc_passes.ranges.range_sums import Get, average, batchnorm, linear
 from cnnc_passes.rewrite import constant
 
 __all__ = ["RULES", "Rule"]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.elementwise import BROADCASTING, UNARY, element_inputs
+from cnnc_passes.forms.elementwise import BROADCASTING, UNARY, element_inputs
 from cnnc_passes.rewrite import constant, op_name
 from cnnc_passes.windows import groups
 

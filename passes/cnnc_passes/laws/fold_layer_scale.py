@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.affine import Affine, affine_of, per_channel
-from cnnc_passes.linear import fits
+from cnnc_passes.forms.affine import Affine, affine_of, per_channel
+from cnnc_passes.forms.linear import fits
 from cnnc_passes.rewrite import Change, Decline, Rewrite, constant, has_one_reader, is_stored, new_constant, producer
 
 __all__ = ["FoldLayerScale"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.pointwise import pointwise
+from cnnc_passes.forms.pointwise import pointwise
 from cnnc_passes.rewrite import Change, Decline, Rewrite, constant, has_one_reader, new_constant, producer, reading
 
 __all__ = ["PointwiseBeforeResize"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import onnx_ir as ir
 
-from cnnc_passes.elementwise import POINTWISE, element_inputs
+from cnnc_passes.forms.elementwise import POINTWISE, element_inputs
+from cnnc_passes.forms.sampling import Stride, is_sampler_only, sample_stride
 from cnnc_passes.rewrite import Change, Decline, Rewrite, constant, new_constant, op_name
-from cnnc_passes.sampling import Stride, is_sampler_only, sample_stride
 from cnnc_passes.windows import node_windows
 
 __all__ = ["HoistStride"]

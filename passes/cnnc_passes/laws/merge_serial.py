@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.linear import Linear, linear_before, linear_of
+from cnnc_passes.forms.linear import Linear, linear_before, linear_of
 from cnnc_passes.rewrite import Change, Decline, Rewrite
 from cnnc_passes.shapes import Window
 from cnnc_passes.windows import node_windows

@@ -12,7 +12,7 @@ from types import EllipsisType
 
 import numpy as np
 
-from cnnc_passes.linear_branch import Branch, Frame
+from cnnc_passes.forms.linear_branch import Branch, Frame
 from cnnc_passes.shapes import Window
 
 __all__ = ["common_frame", "frame_macs", "kernel_sum"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from cnnc_passes.compose import fold_after
+from cnnc_passes.forms.compose import fold_after
 from cnnc_passes.rewrite import Change, Decline, Rewrite
 
 __all__ = ["FoldBatchNorm"]
