@@ -39,8 +39,8 @@ class Block(nn.Sequential):
 class ConvMixer(nn.Module):
     """A patch stem, then blocks at one resolution: a depthwise convolution with its shortcut, then a 1x1 one.
 
-    Every convolution is followed by ReLU, then BatchNorm: the norm can not be folded into the convolution
-    before it, only into the one after it. Input (N, 3, 224, 224), output (N, num_classes) scores.
+    Every convolution is followed by ReLU, then BatchNorm, so that no norm can be folded into the convolution
+    before it. Input (N, 3, 224, 224), output (N, num_classes) scores.
     """
 
     def __init__(self, width: int, depth: int, kernel_size: int, patch_size: int, num_classes: int = 1000) -> None:

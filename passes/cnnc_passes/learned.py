@@ -25,7 +25,7 @@ _LEARNED = {
     "GRU": (1, 2, 3),
     "LSTM": (1, 2, 3, 7),
 }
-_FURTHEST = 32  # nodes between a weight as stored and as used (transposed, dequantized, standardized)
+_FURTHEST = 96  # nodes between a weight as stored and as used (transposed, dequantized, standardized)
 
 
 def learned_values(node: ir.Node) -> list[ir.Value]:
