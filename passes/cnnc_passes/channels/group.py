@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +36,7 @@ class ChannelGroup:
         makers: the linear operators whose outputs are among the values.
         readers: those whose input is, in pairs with it.
         pins: what keeps a value as it is.
-        is_led: whether `first` is the first of the makers. A law that is asked at every maker answers there, for
+        is_led: whether `first` leads the makers. A law that is asked at every maker answers there, for
             the whole group; elsewhere the group is not complete.
     """
 
@@ -49,19 +48,34 @@ class ChannelGroup:
         self.pins: list[Pin] = []
         self._links_of: dict[ir.Node, list[Link] | None] = {}
         self._graph = first.graph
-        earlier = set(itertools.takewhile(lambda node: node is not first, self._graph or ()))
+        self._first = first
         pending = [first.outputs[0]]
-        while pending and self.makers.keys().isdisjoint(earlier):
+        while pending and not self._has_other_leader():
             value = pending.pop()
             if value not in self.channels:
                 self.channels[value] = channel_count(value) or 0
                 pending += [*self._below(value), *self._above(value)]
-        self.is_led = first in self.makers and self.makers.keys().isdisjoint(earlier)
+        self.is_led = first in self.makers and not self._has_other_leader()
+
+    def _has_other_leader(self) -> bool:
+        """Among the makers found last is one of a lesser name: any order will do that is the same for all of them."""
+        last = next(reversed(self.makers), self._first)
+        return str(last.outputs[0].name) < str(self._first.outputs[0].name)
 
     def nodes(self) -> list[ir.Node]:
-        """Makers and linked nodes, in the graph's order."""
-        members = {*self.makers, *(link.node for link in self.links)}
-        return [node for node in self._graph or () if node in members]
+        """Makers, then the nodes that link their values, each after those that it reads."""
+        linked = {output: link.node for link in self.links for output in link.node.outputs}
+        order: dict[ir.Node, None] = dict.fromkeys(self.makers)
+        pending = list(dict.fromkeys(linked.values()))[::-1]
+        while pending:
+            node = pending[-1]
+            before = [linked[x] for x in node.inputs if x in linked and linked[x] not in order]
+            if node not in order and not before:
+                order[node] = None
+            pending += before
+            if not before:
+                pending.pop()
+        return list(order)
 
     def settle(self, masks: Masks) -> Masks:
         """Take a channel out of all masks where it is missing in one: only whole channels can go."""

@@ -1,0 +1,89 @@
+"""The whole pipeline on random CNNs: same interface, same numbers, no more work, nothing refuted, nothing left to do."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from cnnc.verify.local import LocalProof
+from cnnc.verify.tolerance import relative_error
+from cnnc_passes.costs import model_cost
+from cnnc_passes.pipeline import TARGETS, named_passes, optimize, pipeline_for
+from cnnc_passes.rewrite import Rewrite
+from tests.contract.graphs import run_exactly, run_on_engine
+from tests.passes.random_graphs import RandomGraph, random_graphs
+
+LAWS = {name for name, step in named_passes().items() if isinstance(step, Rewrite)}
+_COMMON = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True)
+
+Feed = dict[str, np.ndarray]
+Numbers = list[np.ndarray]
+
+
+@settings(_COMMON, max_examples=100, derandomize=True)
+@given(random_graphs())
+def test_pipeline_keeps_the_contract(graph: RandomGraph) -> None:
+    assert_contract(graph)
+
+
+@pytest.mark.slow
+def test_every_law_keeps_the_contract_on_two_thousand_graphs() -> None:
+    applied: collections.Counter[str] = collections.Counter()
+
+    @settings(_COMMON, max_examples=2000)
+    @given(random_graphs())
+    def sweep(graph: RandomGraph) -> None:
+        applied.update(assert_contract(graph))
+
+    sweep()
+    print(dict(applied))
+    assert set(applied) >= LAWS, f"never applied: {sorted(LAWS - set(applied))}"
+
+
+def assert_contract(graph: RandomGraph) -> dict[str, int]:
+    """Optimize for every target and hold each result to the contract; how often each law was applied."""
+    counts: collections.Counter[str] = collections.Counter()
+    before, feeds = graph.proto, graph.feeds()
+    truths = [run_exactly(before, feed) for feed in feeds]
+    own = [_errors(run_on_engine(before, feed), truth) for feed, truth in zip(feeds, truths, strict=True)]
+    cost = model_cost(ir.from_proto(before), graph.sizes)
+    for target in TARGETS:
+        after, applied, dropped = _optimized(before, target)
+        assert not dropped
+        _assert_same_interface(before, after)
+        for feed, truth, own_errors in zip(feeds, truths, own, strict=True):
+            for run in (run_exactly, run_on_engine):
+                for error, own_error in zip(_errors(run(after, feed), truth), own_errors, strict=True):
+                    assert error <= 4 * own_error + 2e-6, f"{target}, {run.__name__}: {error:.1e}, {own_error:.1e}"
+        assert model_cost(ir.from_proto(after), graph.sizes).macs <= cost.macs
+        twice, again, _ = _optimized(after, target)
+        assert not again, f"{target}: a second run applies {again}"
+        assert twice.SerializeToString() == after.SerializeToString()
+        if target == "portable":
+            onnx.checker.check_model(after, full_check=True)
+        counts.update(applied)
+    return counts
+
+
+def _optimized(before: onnx.ModelProto, target: str) -> tuple[onnx.ModelProto, dict[str, int], list[str]]:
+    """The model after the pipeline, how often each pass was applied, and what the proof refuted."""
+    graph = ir.from_proto(before)
+    report = optimize(graph, pipeline_for(target), prove=LocalProof())
+    return ir.to_proto(graph), report.applied(), [f"{one.law} {one.node}: {one.reason}" for one in report.dropped()]
+
+
+def _assert_same_interface(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
+    ends = [[*proto.graph.input, *proto.graph.output] for proto in (before, after)]
+    for old, new in itertools.zip_longest(*ends):
+        assert (old.name, old.type) == (new.name, new.type)
+
+
+def _errors(got: Numbers, truth: Numbers) -> list[float]:
+    assert [one.shape for one in got] == [one.shape for one in truth]
+    return [relative_error(one, exact) for one, exact in zip(got, truth, strict=True)]
