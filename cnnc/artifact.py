@@ -13,24 +13,12 @@ import onnx
 import onnx_ir as ir
 
 from cnnc.onnx_stream import stream_model
+from cnnc_runtime.atomic import check_writable
 from cnnc_runtime.errors import OutputError
 
 __all__ = ["append_metadata", "check_writable", "publish", "scratch_beside", "write_model"]
 
 _SINGLE_FILE_LIMIT = 1_900_000_000  # bytes; one protobuf message ends at 2 GiB
-
-
-def check_writable(output: Path, *, force: bool) -> None:
-    """Raise OutputError now, before any work, if `output` could not be written at the end."""
-    folder = output.parent
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder: name a file, e.g. {output / 'net.onnx'}")
-    if not folder.is_dir():
-        raise OutputError(f"{output}: its folder {folder} does not exist")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"{output}: its folder is not writable")
-    if output.exists() and not force:
-        raise OutputError(f"{output} exists: --force overwrites it")
 
 
 @contextlib.contextmanager

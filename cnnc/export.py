@@ -10,8 +10,10 @@ import contextlib
 import inspect
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
@@ -20,9 +22,10 @@ from onnx_ir.passes import common
 from torch import nn
 from torch.utils._pytree import MappingKey, tree_flatten_with_path, tree_unflatten
 
-from cnnc.trace_errors import first_line, trace_error
+from cnnc.trace import trace
+from cnnc.trace_errors import first_line, location
 from cnnc_passes.rewrite import constant
-from cnnc_runtime.errors import CnncError, UnsupportedModelError, UsageError
+from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError, UsageError
 
 __all__ = ["BATCH", "Dynamic", "Example", "as_arguments", "evaluating", "export"]
 
@@ -41,7 +44,6 @@ def export(
     Args:
         module: any traceable network.
         example: a tensor, a sequence of positional inputs, or a dict of inputs by parameter name.
-            A dynamic axis of size 1 is traced at 2, since torch.export takes 1 for a constant.
         dynamic: the axes that vary, `{"x": {0: "batch"}}`; equal names mean equal sizes. None: the
             first axis of every input is the batch. `{}`: every shape is fixed.
         opset: the ONNX operator set; PyTorch's default if None.
@@ -55,16 +57,10 @@ def export(
     """
     arguments = as_arguments(module, example)
     axes = batch_axes(arguments) if dynamic is None else _checked(dynamic, arguments)
-    arguments = {name: _widen(value, axes.get(name, {})) for name, value in arguments.items()}
-    dims = {axis_name: torch.export.Dim(axis_name) for named in axes.values() for axis_name in named.values()}
-    shapes = {
-        name: {axis: dims[axis_name] for axis, axis_name in axes[name].items()} if name in axes else None
-        for name in arguments
-    }
     if module.training:
         _log.info("%s is in train mode: exported in eval mode, left as it was", type(module).__name__)
     with evaluating(module), _quiet(), torch.no_grad():
-        program = _trace(module, arguments, shapes)
+        program, shapes = trace(module, arguments, axes)
         model = _convert(program, shapes, opset)
     _clear_litter(model, set(module.state_dict()))
     return model
@@ -74,7 +70,7 @@ def as_arguments(module: nn.Module, example: Example) -> dict[str, Any]:
     """The example's inputs by the parameter names of `module.forward`, which become the graph's input names.
 
     Raises:
-        UsageError: they do not fit its signature.
+        UsageError: they do not fit its signature, are no tensors, or one is empty.
     """
     signature = inspect.signature(module.forward)
     try:
@@ -89,6 +85,14 @@ def as_arguments(module: nn.Module, example: Example) -> dict[str, Any]:
         raise UnsupportedModelError(
             f"{type(module).__name__}.forward takes *args or **kwargs: name its inputs, so that the graph can"
         )
+    if bound.arguments and not any(isinstance(x, torch.Tensor) for x in bound.arguments.values()):
+        kinds = ", ".join(f"{name}: {type(x).__name__}" for name, x in bound.arguments.items())
+        raise UsageError(f"the example holds no tensor ({kinds}): give torch tensors, one for each input")
+    for name, x in bound.arguments.items():
+        if isinstance(x, torch.Tensor) and x.numel() == 0:
+            raise UsageError(
+                f"the example of input {name!r} is empty, of shape {list(x.shape)}: give at least one item"
+            )
     return dict(bound.arguments)
 
 
@@ -107,12 +111,21 @@ def batch_axes(arguments: Mapping[str, Any]) -> dict[str, dict[int, str]]:
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put `module` in eval mode; restore the mode of each of its submodules after."""
-    modes = {m: m.training for m in module.modules()}
+    """Put `module` in eval mode; restore the mode of each of its submodules after, and the working folder.
+
+    Raises:
+        InvalidInputError: its forward calls sys.exit(), which is no way for a network to end this process.
+    """
+    modes, folder = {m: m.training for m in module.modules()}, Path.cwd()
     module.eval()
     try:
         yield
+    except SystemExit as error:
+        raise InvalidInputError(
+            f"{type(module).__name__}.forward called sys.exit({error.code}){location(error)}"
+        ) from error
     finally:
+        os.chdir(folder)
         for m, mode in modes.items():
             m.training = mode
 
@@ -121,27 +134,17 @@ def _checked(dynamic: Dynamic, arguments: Mapping[str, Any]) -> dict[str, dict[i
     for name, axes in dynamic.items():
         if name not in arguments:
             raise UsageError(f"dynamic: no input is named {name!r}; the inputs are {', '.join(arguments)}")
+        if not isinstance(arguments[name], torch.Tensor):
+            raise UsageError(f"dynamic: input {name!r} is a {type(arguments[name]).__name__}, which has no axes")
+        if not isinstance(axes, Mapping) or not all(isinstance(axis, int) for axis in axes):
+            raise UsageError(f"dynamic: the axes of input {name!r} are {axes!r}: give a dict, as in {{0: 'batch'}}")
         rank = arguments[name].ndim
-        for axis in axes:
+        for axis, axis_name in axes.items():
             if not 0 <= axis < rank:
                 raise UsageError(f"dynamic: input {name!r} has rank {rank}, so axis {axis} is not one of its axes")
+            if not str(axis_name).isidentifier():
+                raise UsageError(f"dynamic: axis {axis} of input {name!r} is named {axis_name!r}: give a word")
     return {name: dict(axes) for name, axes in dynamic.items()}
-
-
-def _widen(value: Any, axes: Mapping[int, str]) -> Any:
-    for axis in axes:
-        if value.shape[axis] == 1:
-            value = value.repeat_interleave(2, axis)
-    return value
-
-
-def _trace(module: nn.Module, arguments: dict[str, Any], shapes: dict[str, Any]) -> torch.export.ExportedProgram:
-    try:
-        return torch.export.export(module, (), arguments, dynamic_shapes=shapes, strict=False)
-    except CnncError:
-        raise
-    except Exception as error:
-        raise trace_error(module, arguments, error) from error
 
 
 def _convert(program: torch.export.ExportedProgram, shapes: dict[str, Any], opset: int | None) -> ir.Model:
@@ -201,7 +204,8 @@ def _clear_litter(model: ir.Model, parameters: set[str]) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Hold back what PyTorch prints on its way (missing torchvision, deprecations of its own, half a graph)."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx", "torch.export", "onnxscript")]
+    names = ("torch.onnx", "torch.fx", "torch.export", "torch._subclasses.fake_tensor", "onnxscript")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from cnnc.examples import example_for, parse_shapes
+from cnnc.examples import check_fits, example_for, parse_shapes
 from cnnc.onnx_file import load_onnx, refuse_training_mode
 from cnnc.source import Source, resolve
 from cnnc.torch_extra import require_torch
 from cnnc.verify import Inputs, OnnxOracle, Oracle, TorchOracle
-from cnnc_runtime.errors import UnsupportedModelError, UsageError
+from cnnc_passes.infer_shapes import InferShapes
+from cnnc_runtime.errors import CnncError, InvalidInputError, UnsupportedModelError, UsageError
 from cnnc_runtime.probe import is_certified, probe
 
 if TYPE_CHECKING:
@@ -117,8 +118,6 @@ def _from_module(source: Source, example: Example, dynamic: Dynamic | None, opse
 
 def _from_onnx(path: Path, input_shapes: Sequence[str], allow_training_ops: bool) -> Frontend:
     model = load_onnx(path, allow_training_ops=allow_training_ops)
-    if any(node.op_type in _UNBOUNDED for node in model.graph.all_nodes()) and not is_certified(path):
-        probe(path)
     given = parse_shapes(input_shapes)
     inputs = [value for value in model.graph.inputs if not value.is_initializer()]
     if not inputs:
@@ -128,7 +127,37 @@ def _from_onnx(path: Path, input_shapes: Sequence[str], allow_training_ops: bool
             raise UsageError(f"--input-shape: {path} has no input {name!r}; it has {_names(inputs)}")
     rng = np.random.default_rng(0)
     examples = {str(value.name): _example(value, given.get(str(value.name)) or given.get(""), rng) for value in inputs}
-    return Frontend(str(path), model, _inputs(model, examples), lambda: OnnxOracle(model))
+    _check_sizes(path, model, examples)
+    if any(node.op_type in _UNBOUNDED for node in model.graph.all_nodes()) and not is_certified(path):
+        probe(path)
+    return Frontend(str(path), model, _inputs(model, examples), lambda: _oracle(path, model))
+
+
+def _check_sizes(path: Path, model: ir.Model, examples: Mapping[str, np.ndarray]) -> None:
+    """Follow the examples' sizes through a copy of the graph, before anything computes with them.
+
+    Raises:
+        InvalidInputError: attributes or sizes contradict each other; names the node.
+        ResourceLimitError: a value would not fit this machine's memory.
+    """
+    graph = model.clone()
+    for value in graph.graph.inputs:
+        if value.name is not None and value.name in examples:
+            value.shape = ir.Shape(examples[value.name].shape)
+    try:
+        InferShapes()(graph)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from error
+    for value in (output for node in graph.graph for output in node.outputs):
+        if value.shape is not None and value.shape.is_static():
+            check_fits(f"{path}: value {value.name!r}", value.shape.numpy())
+
+
+def _oracle(path: Path, model: ir.Model) -> OnnxOracle:
+    try:
+        return OnnxOracle(model)
+    except CnncError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _example(value: ir.Value, given: tuple[int, ...] | None, rng: np.random.Generator) -> np.ndarray:
@@ -138,8 +167,8 @@ def _example(value: ir.Value, given: tuple[int, ...] | None, rng: np.random.Gene
     shape = []
     for axis, size in enumerate(value.shape):
         if isinstance(size, int):
-            if given is not None and (len(given) <= axis or given[axis] != size):
-                raise UsageError(f"--input-shape: input {value.name!r} has the fixed shape {list(value.shape)}")
+            if given is not None and (len(given) != len(value.shape) or given[axis] != size):
+                raise UsageError(f"--input-shape: input {value.name!r} has the shape {_shown(value.shape)}")
             shape.append(size)
         elif axis == 0:
             shape.append(_TRACED_BATCH)
@@ -147,11 +176,12 @@ def _example(value: ir.Value, given: tuple[int, ...] | None, rng: np.random.Gene
             shape.append(given[axis])
         else:
             raise UsageError(
-                f"input {value.name!r} has the open shape {[str(d) for d in value.shape]}: "
+                f"input {value.name!r} has the open shape {_shown(value.shape)}: "
                 "give a size to prove it at, --input-shape"
             )
     if any(size < 1 for size in shape):
         raise UnsupportedModelError(f"input {value.name!r} has the impossible shape {shape}")
+    check_fits(f"input {value.name!r}", shape)
     dtype = value.dtype.numpy()
     if dtype.kind in "iub":
         return rng.integers(0, 2, shape).astype(dtype)
@@ -172,3 +202,7 @@ def _inputs(model: ir.Model, examples: dict[str, np.ndarray]) -> Inputs:
 
 def _names(values: Sequence[ir.Value]) -> str:
     return ", ".join(str(value.name) for value in values)
+
+
+def _shown(shape: ir.Shape) -> str:
+    return "x".join(str(size) if isinstance(size, int) else size.value or "?" for size in shape)

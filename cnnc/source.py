@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import traceback
@@ -23,7 +24,7 @@ from cnnc_runtime.errors import CnncError, InvalidInputError, UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Source", "load_attribute", "resolve"]
+__all__ = ["Source", "load_attribute", "resolve", "users_code"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +80,7 @@ def resolve(
     if ":" in source:
         found = Source(source, module=_call_factory(source, kwargs))
     elif source in ZOO:
+        _check_zoo_arguments(source, kwargs)
         module = build_from_zoo(source, **kwargs)
         found = Source(source, module=module, input_shape=ZOO[source].input_shape)
     else:
@@ -99,8 +101,10 @@ def load_attribute(spec: str) -> Any:
         InvalidInputError: no such file, module or name, or its import fails.
     """
     location, _, name = spec.rpartition(":")
-    with _users_code(spec):
-        module = _import_file(Path(location)) if location.endswith(".py") else importlib.import_module(location)
+    is_file = location.endswith(".py")
+    folder = Path(location).resolve().parent if is_file else Path.cwd()
+    with users_code(spec), _importing_from(folder):
+        module = _import_file(Path(location), name) if is_file else importlib.import_module(location)
     target: Any = module
     for part in name.split("."):
         if not hasattr(target, part):
@@ -120,32 +124,66 @@ def _call_factory(spec: str, kwargs: dict[str, Any]) -> nn.Module:
         return factory
     if not callable(factory):
         raise InvalidInputError(f"{spec} is a {type(factory).__name__}, not a Module class or a function returning one")
-    with _users_code(spec):
+    with users_code(spec):
         module = factory(**kwargs)
     if not isinstance(module, nn.Module):
         raise InvalidInputError(f"{spec} returned a {type(module).__name__}, not a torch.nn.Module")
     return module
 
 
-def _import_file(path: Path) -> ModuleType:
+def _check_zoo_arguments(name: str, kwargs: Mapping[str, Any]) -> None:
+    known = [key for key in inspect.signature(build_from_zoo).parameters if key != "name"]
+    for key, value in kwargs.items():
+        if key not in known or type(value) is not int:
+            raise UsageError(f"{name} takes {' and '.join(known)}, whole numbers, not --arg {key}={value}")
+
+
+def _import_file(path: Path, name: str) -> ModuleType:
     if not path.is_file():
         raise InvalidInputError(f"{path}: no such file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)  # as `python file.py` does, so that it finds its neighbours
     sys.modules[path.stem] = module  # as import does: dataclasses and pickling look it up
     try:
         spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(folder)
+    except ImportError as error:
+        if "attempted relative import" not in str(error):
+            raise
+        folder, dotted = path.resolve().parent, path.stem
+        while folder.name:
+            folder, dotted = folder.parent, f"{folder.name}.{dotted}"
+            if not (folder / "__init__.py").exists():
+                break
+        raise InvalidInputError(
+            f"{path} imports from the package that it is in: name it {dotted}:{name}, from the folder {folder}"
+        ) from error
     return module
 
 
 @contextlib.contextmanager
-def _users_code(spec: str) -> Iterator[None]:
-    """Run the user's code so that it cannot end the process, move it, or write into our output."""
+def _importing_from(folder: Path) -> Iterator[None]:
+    """The folder is searched first, as by `python file.py`; and from then on last, for what is imported later.
+
+    Last, since there its `profile.py` or `onnx.py` hides no library that we load ourselves.
+    """
+    path = str(folder)
+    sys.path.insert(0, path)
+    try:
+        yield
+    finally:
+        sys.path.remove(path)
+        if path not in sys.path:
+            sys.path.append(path)
+
+
+@contextlib.contextmanager
+def users_code(spec: str) -> Iterator[None]:
+    """Run the user's code so that it cannot end the process, move it, or write into our output.
+
+    Raises:
+        InvalidInputError: it fails, or calls sys.exit(); names the line of `spec`.
+    """
     folder = Path.cwd()
     try:
         with contextlib.redirect_stdout(sys.stderr):

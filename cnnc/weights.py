@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,12 @@ _log = logging.getLogger("cnnc")
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
 _PREFIXES = ("module.", "_orig_mod.")  # DataParallel and torch.compile put these before every key
 _LISTED = 10  # keys named in a message
+_LOOKALIKES = (
+    (b"version https://git-lfs", "is a git-LFS pointer, not the weights: run `git lfs pull`"),
+    (b"<", "is HTML or XML, not a checkpoint: perhaps a failed download"),
+    (b"\x1f\x8b", "is gzip-compressed: unpack it first"),
+)
+_PICKLE = b"\x80"  # how every pickle of protocol 2 or later begins; torch.save writes 2
 _INFLATION = 20  # a checkpoint stores its tensors uncompressed: much more than this is a zip bomb
 
 
@@ -28,7 +35,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """Load the checkpoint at `path` (.pt, .pth, .safetensors) into `module`, in place.
 
     Raises:
-        InvalidInputError: missing or unreadable file; missing, unexpected or mis-shaped keys.
+        InvalidInputError: missing or unreadable file; missing, unexpected, mis-shaped or unusable tensors.
         UnsafeInputError: a pickle that would run code, or TorchScript.
         ResourceLimitError: it would unpack to far more than its size.
     """
@@ -42,14 +49,42 @@ def load_weights(module: nn.Module, path: Path) -> None:
         for key in wanted
         if key in state and state[key].shape != wanted[key].shape
     ]
+    unusable = [
+        f"{key} {fault}" for key in wanted if key in state and (fault := _fault(state[key], wanted[key])) is not None
+    ]
     problems = [
         f"{len(keys)} {what}: {', '.join(keys[:_LISTED])}{', ...' if len(keys) > _LISTED else ''}"
-        for what, keys in (("missing", missing), ("unexpected", unexpected), ("mis-shaped", mis_shaped))
+        for what, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("mis-shaped", mis_shaped),
+            ("unusable", unusable),
+        )
         if keys
     ]
     if problems:
         raise InvalidInputError(f"{path} does not fit {type(module).__name__}: {'; '.join(problems)}")
+    whole = next((k for k in state if wanted[k].is_floating_point() and not state[k].is_floating_point()), None)
+    if whole is not None:
+        _log.warning("%s: %s is %s, the network has floats: quantized weights?", path, whole, state[whole].dtype)
     module.load_state_dict(state, strict=False)
+    # `wanted` is the module's own tensors
+    odd = next((k for k in state if not wanted[k].is_meta and not torch.isfinite(wanted[k]).all()), None)
+    if odd is not None:
+        _log.warning("%s: %s holds NaN or infinity", path, odd)
+
+
+def _fault(tensor: torch.Tensor, wanted: torch.Tensor) -> str | None:
+    """What keeps a tensor from being copied into the network's, number by number."""
+    if tensor.is_meta:
+        return "has no values (device meta)"
+    if tensor.layout != torch.strided:
+        return "is sparse: save it with .to_dense()"
+    if tensor.is_quantized:
+        return "is quantized: save it with .dequantize()"
+    if tensor.is_complex() and not wanted.is_complex():
+        return "is complex (the network is real)"
+    return None
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
@@ -85,8 +120,12 @@ def _read_pickle(path: Path) -> Any:
         _check_archive(path)
     elif path.suffix == ".safetensors":
         raise InvalidInputError(f"{path}: not a valid safetensors file")
+    else:
+        _check_pickle(path)
     try:
-        with path.open("rb") as file:  # an open file: given a name, torch.load goes by its ending
+        # An open file: given a name, torch.load goes by its ending
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's own deprecations, and pickle protocols it has not seen
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" not in str(error) and "Unsupported" not in str(error):
@@ -97,6 +136,16 @@ def _read_pickle(path: Path) -> Any:
         ) from error
     except Exception as error:  # on bytes that are no pickle the unpickler's stack machine may raise anything
         raise InvalidInputError(f"{path}: a damaged PyTorch checkpoint, or none: get a whole copy of it") from error
+
+
+def _check_pickle(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(64).lstrip(b" \t\r\n\xef\xbb\xbf")
+    for magic, what in _LOOKALIKES:
+        if head.startswith(magic):
+            raise InvalidInputError(f"{path} {what}")
+    if not head.startswith(_PICKLE):
+        raise InvalidInputError(f"{path} is no PyTorch checkpoint and no safetensors file")
 
 
 def _check_archive(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import logging
@@ -11,7 +12,7 @@ import traceback
 
 import click
 
-from cnnc_runtime.errors import CnncError
+from cnnc_runtime.errors import CnncError, OutputError, ResourceLimitError
 
 __all__ = ["main"]
 
@@ -25,6 +26,9 @@ _COMMANDS = {
     "zoo": "List the reference CNNs that can be named as a source.",
     "demo": "Train LeNet-5 on handwritten digits, then compile, run and analyze it.",
 }
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_LONGEST = 500  # characters of an internal error: some carry a screenful of C++ frames
 
 
 class _LazyGroup(click.Group):
@@ -52,6 +56,7 @@ def group(debug: bool) -> None:
 def main() -> None:
     """Entry point of `cnnc`: run the command, render any error as one line, exit with its code."""
     arguments = sys.argv[1:]
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold what the terminal's encoding has no letter for
             stream.reconfigure(errors="backslashreplace")
@@ -80,22 +85,42 @@ def _run(arguments: list[str], debug: bool) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): not an error. Python would complain at shutdown.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_stdout()  # the reader of our output went away (`| head`): not an error
         return 0
-    except CnncError as error:
-        if debug:
-            traceback.print_exc()
-        click.echo(f"cnnc: {_one_line(str(error))}", err=True)
-        return error.exit_code
     except Exception as error:
         if debug:
             traceback.print_exc()
-        click.echo(
-            f"cnnc: internal error: {type(error).__name__}: {error} (run `cnnc --debug ...` for the traceback)",
-            err=True,
-        )
+        known = _translated(error)
+        if known is not None:
+            click.echo(f"cnnc: {_one_line(str(known))}", err=True)
+            return known.exit_code
+        what = _one_line(f"{type(error).__name__}: {error}")[:_LONGEST]
+        click.echo(f"cnnc: internal error: {what} (run `cnnc --debug ...` for the traceback)", err=True)
         return 1
+
+
+def _translated(error: Exception) -> CnncError | None:
+    """The error as one of ours; None for what can only be a bug."""
+    if isinstance(error, CnncError):
+        return error
+    if isinstance(error, MemoryError):
+        return ResourceLimitError(f"not enough memory: {error}")
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:  # of standard output: our files raise OutputError
+        _abandon_stdout()
+        return OutputError(f"the output cannot be written: {error.strerror}")
+    return None
+
+
+def _open_closed_streams() -> None:
+    """Give a stream that the shell closed (`>&-`) somewhere to go: the next file opened would take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def _abandon_stdout() -> None:
+    """Throw away what is still to be written: Python would complain at shutdown."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(message: str) -> str:
@@ -103,7 +128,8 @@ def _one_line(message: str) -> str:
 
 
 def _log_to_stderr() -> None:
-    """Show the library's notes (a fallback to the CPU, a mode restored), one line each."""
+    """Show the library's notes (a fallback to the CPU, a mode restored), one line each; onnx_ir's are not for users."""
+    logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("cnnc: %(message)s"))
     log = logging.getLogger("cnnc")

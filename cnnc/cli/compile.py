@@ -82,7 +82,7 @@ def command(
             dynamic={} if static else parse_dynamic(dynamic) or None,
             preprocessing=preprocessing,
             labels=console.read_labels(labels) if labels else (),
-            only=only.split(",") if only else None,
+            only=None if only is None else _names(only),
             prove=not no_verify,
             input_range=parse_ranges(ranges),
             **options,
@@ -91,6 +91,13 @@ def command(
         click.echo(json.dumps({**compiled.report.to_dict(), "output": str(output), "seconds": compiled.report.seconds}))
     else:
         _show(compiled.report, output, verbose)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise click.BadParameter("name at least one pass, of those that `cnnc passes` lists", param_hint="--passes")
+    return names
 
 
 def _show(report: Any, output: Path, verbose: bool) -> None:

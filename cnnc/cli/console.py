@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -53,26 +54,46 @@ def proof(certificate: Certificate) -> None:
 @contextlib.contextmanager
 def status(text: str) -> Iterator[None]:
     """A spinner on stderr (if that is a terminal) while work goes on; what the user's code prints goes there too."""
-    with contextlib.redirect_stdout(sys.stderr), err.status(text) if err.is_terminal else contextlib.nullcontext():
+    with _stdout_to_stderr(), err.status(text) if err.is_terminal else contextlib.nullcontext():
         yield
 
 
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Python's stream, and the descriptor that subprocesses and C code write to."""
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+
+
 def pairs(texts: Iterable[str]) -> dict[str, str]:
-    """`["k=v"]` -> `{"k": "v"}`; exit 2 where there is no `=`."""
-    split = [text.partition("=") for text in texts]
-    for key, sign, _ in split:
+    """`["k=v"]` -> `{"k": "v"}`; exit 2 where there is no `=`, or a key is given twice."""
+    values: dict[str, str] = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
         if not sign or not key:
             raise click.BadParameter(f"{key!r}: give KEY=VALUE", param_hint="--arg")
-    return {key: value for key, _, value in split}
+        if key in values:
+            raise click.BadParameter(f"{key!r} is given twice", param_hint="--arg")
+        values[key] = value
+    return values
 
 
 def read_labels(path: Path) -> list[str]:
-    """Class names, one a line; empty lines at the end do not count.
+    """Class names, one a line; empty lines at the end do not count, nor does a byte order mark.
 
     Raises:
-        InvalidInputError: no such file, or not text.
+        InvalidInputError: no such file, not text, or empty.
     """
     try:
-        return path.read_text(encoding="utf-8").rstrip("\n").splitlines()
+        text = path.read_text(encoding="utf-8-sig").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: cannot be read as a list of labels: {error}") from error
+    if not text:
+        raise InvalidInputError(f"{path} holds no labels: give one class name a line")
+    return text.split("\n")  # splitlines would also split at a form feed, or at U+2028

@@ -33,7 +33,9 @@ def open_npy(path: Path) -> Array:
         _check_claim(shape, dtype, left)
         # An empty array cannot be mapped
         return np.empty(shape, dtype) if 0 in shape else np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a header is read as Python source: damaged ones raise what a parser may
         raise _unreadable(path, error) from error
 
 
@@ -49,7 +51,9 @@ def read_npz(path: Path) -> dict[str, Array]:
             return {info.filename.removesuffix(".npy"): _member(archive, info) for info in archive.infolist()}
     except ResourceLimitError as error:
         raise ResourceLimitError(f"{path}: {error}") from error
-    except (ValueError, OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # as above, and what zipfile and its decompressors raise
         raise _unreadable(path, error) from error
 
 
@@ -75,7 +79,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _check_claim(shape: tuple[int, ...], dtype: np.dtype[Any], available: int) -> None:
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which would run code: save numbers")
-    if any(side < 0 for side in shape):
+    if any(type(side) is not int or side < 0 for side in shape):  # True passes for an int
         raise ValueError(f"its header claims the impossible shape {shape}")
     claimed = math.prod(shape) * dtype.itemsize
     if claimed > available:

@@ -11,7 +11,29 @@ from typing import BinaryIO
 
 from cnnc_runtime.errors import OutputError
 
-__all__ = ["replacing"]
+__all__ = ["check_writable", "replacing"]
+
+
+def check_writable(path: Path, *, force: bool) -> None:
+    """Raise OutputError now, before any work, if `path` could not take a finished file at the end.
+
+    Only a regular file is ever replaced: renaming over a device, a pipe or a link would destroy it, not write to it.
+    """
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a directory: name a file, e.g. {path / 'out'}")
+        if path.is_symlink():
+            raise OutputError(f"{path} is a symbolic link: name its target, {path.parent / path.readlink()}")
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is not a regular file: name another")
+        if path.exists() and not force:
+            raise OutputError(f"{path} exists: --force overwrites it")
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: its folder {path.parent} does not exist")
+        if not os.access(path.parent, os.W_OK):
+            raise OutputError(f"{path}: its folder is not writable")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -19,13 +41,10 @@ def replacing(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     """A file to write to; it takes the name `path` when the block ends well, and vanishes when it fails.
 
     Raises:
-        OutputError: `path` exists (without `force`) or is a directory, its folder is missing or read-only,
+        OutputError: `path` exists (without `force`) or is no regular file, its folder is missing or read-only,
             or the disk is full.
     """
-    if path.is_dir():
-        raise OutputError(f"{path} is a directory: name a file")
-    if os.path.lexists(path) and not force:
-        raise OutputError(f"{path} exists: use --force to replace it, or name another file")
+    check_writable(path, force=force)
     temporary = path.parent / f".cnnc-{secrets.token_hex(8)}"
     try:
         with temporary.open("xb") as file:

@@ -103,6 +103,8 @@ def _read(file: Path, inputs: Sequence[TensorSpec], prepare: Preprocessing | Non
     names = [spec.name for spec in inputs]
     if file.suffix.lower() == ".npz":
         arrays = read_npz(file)
+        if not arrays:
+            raise InvalidInputError(f"{file} holds no arrays")
         if set(arrays) == set(names):
             yield from _samples(str(file), arrays, inputs)
         elif len(inputs) == 1:

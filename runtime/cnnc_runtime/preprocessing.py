@@ -104,7 +104,12 @@ class Preprocessing:
         if self.resize is None and self.crop is None:
             return dataclasses.replace(self, resize=(height, width))
         size = self.crop or self.resize
-        if isinstance(size, tuple) and size != (height, width):
+        if not isinstance(size, tuple):
+            raise UsageError(
+                f"shorter side {size} leaves the longer one as it comes, the input is {height}x{width}: "
+                f"give --size {height},{width}, or --crop {height},{width} as well"
+            )
+        if size != (height, width):
             raise UsageError(f"images become {size[0]}x{size[1]}, the input is {height}x{width}")
         return self
 

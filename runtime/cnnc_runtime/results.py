@@ -22,11 +22,25 @@ def describe(result: Result, labels: Sequence[str] = (), top: int = 5) -> dict[s
     were probabilities already. Any other is `{"shape", "min", "max", "mean"}`, of its finite values;
     `non_finite` counts the others, where there are any.
 
+    Labels name the classes of the outputs that have as many; a second head of another size has none.
+
     Raises:
-        InvalidInputError: there are labels, but not one a class.
+        InvalidInputError: there are labels, but no output has so many classes.
     """
-    outputs = {name: _describe(array, labels, top) for name, array in result.outputs.items()}
+    classes = {array.size for array in result.outputs.values() if _is_scores(array)}
+    if labels and classes and len(labels) not in classes:
+        raise InvalidInputError(
+            f"{len(labels)} labels for {' and '.join(map(str, sorted(classes)))} classes: give one label a class"
+        )
+    outputs = {
+        name: _describe(array, labels if len(labels) == array.size else (), top)
+        for name, array in result.outputs.items()
+    }
     return {"name": result.name, "outputs": outputs}
+
+
+def _is_scores(array: NDArray[Any]) -> bool:
+    return array.ndim == 1 and array.size > 1 and array.dtype.kind == "f"
 
 
 def _describe(array: NDArray[Any], labels: Sequence[str], top: int) -> dict[str, Any]:
@@ -35,15 +49,13 @@ def _describe(array: NDArray[Any], labels: Sequence[str], top: int) -> dict[str,
     summary: dict[str, Any] = {"shape": list(array.shape)}
     if finite.size < values.size:
         summary["non_finite"] = int(values.size - finite.size)
-    if array.ndim == 1 and array.size > 1 and array.dtype.kind == "f" and finite.size == values.size:
+    if _is_scores(array) and finite.size == values.size:
         return summary | _classes(values, labels, top)
     extent = {"min": finite.min(), "max": finite.max(), "mean": finite.mean()} if finite.size else {}
     return summary | {key: float(extent[key]) if extent else None for key in ("min", "max", "mean")}
 
 
 def _classes(values: NDArray[np.float64], labels: Sequence[str], top: int) -> dict[str, Any]:
-    if labels and len(labels) != len(values):
-        raise InvalidInputError(f"{len(labels)} labels for {len(values)} classes: give one label a class")
     is_probability = values.min() >= 0 and values.max() <= 1 and abs(values.sum() - 1) < 1e-3
     scores = values if is_probability else _softmax(values)
     best = np.argsort(-values, kind="stable")[:top]  # equal scores in the order of their index

@@ -56,6 +56,7 @@ def test_table_and_csv(net: str) -> None:
     [
         (["--json"], 2, "--input-shape"),
         (["--json", "--csv"], 2, "give one of them"),
+        (["--example", "ex.py:x"], 2, "is a graph already"),
         (["--input-shape", "1,4,32,32"], 2, "has the shape"),
         (["--input-shape", "1,3,4,4"], 3, "does not fit"),
     ],
@@ -67,3 +68,16 @@ def test_mistakes_end_with_one_line_and_their_code(net: str, arguments: list[str
     assert done.returncode == code
     assert message in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_an_example_of_another_type(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "def build(): return nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 2))\n"
+        "def ids(): return torch.tensor([[1, 2, 3]])\n"
+    )
+    arguments = [f"{tmp_path}/net.py:build", "--example", f"{tmp_path}/net.py:ids", "--json"]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["totals"]["params"] == 5 * 4 + 4 * 2 + 2
+    assert CliRunner().invoke(command, [*arguments, "--input-shape", "1,3"]).exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,9 +66,12 @@ def test_weights_of_a_wrapped_checkpoint_and_the_table(work: Path) -> None:
         (("--labels", "labels.txt"), 2, "2 labels for 4 classes"),
         (("--preprocess", "imagenet"), 2, "images become 224x224, the input is 8x8"),
         (("--static", "--dynamic", "x:0=n"), 2, "--static fixes every axis"),
+        (("--dynamic", "x:0=n", "--dynamic", "x:0=m"), 2, "the axis is given twice"),
+        (("--size", "16"), 2, "give --size 8,8, or --crop 8,8 as well"),
+        (("--passes", " ,"), 2, "name at least one pass"),
         (("--arg", "classes"), 2, "give KEY=VALUE"),
         (("--arg", "class=2"), 3, "unexpected keyword argument 'class'"),
-        (("--weights", "labels.txt"), 3, "labels.txt: a damaged PyTorch checkpoint, or none"),
+        (("--weights", "labels.txt"), 3, "labels.txt is no PyTorch checkpoint"),
         (("--device", "cuda"), 8, "cuda:0 cannot be used"),
     ],
 )
@@ -80,3 +84,15 @@ def test_mistakes_are_one_line_and_write_nothing(
     assert done.returncode == code, done.stderr
     assert message in done.stderr and "Traceback" not in done.stderr
     assert {path.name for path in work.iterdir()} <= {"net.py", "labels.txt", "__pycache__"}
+
+
+def test_passes_may_be_spaced(work: Path) -> None:
+    done = cnnc(work, "-o", "net.onnx", "--json", "--passes", "infer-shapes, fold-batchnorm,")
+    assert json.loads(done.stdout)["applied"] == {"fold-batchnorm": 1}
+
+
+def test_a_pipe_is_not_replaced_by_the_artifact(work: Path) -> None:
+    os.mkfifo(work / "net.onnx")
+    done = cnnc(work, "-o", "net.onnx", "--force")
+    assert done.returncode == 9 and "not a regular file" in done.stderr
+    assert (work / "net.onnx").is_fifo()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from cnnc.cli import _translated
 from cnnc_passes.pipeline import named_passes
 
 
@@ -24,6 +27,34 @@ def test_a_reader_that_goes_away_is_no_error(arguments: tuple[str, ...]) -> None
         process.stdout.close()
         assert process.wait(timeout=60) == 0
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("closed", ["0<&-", ">&-", "2>&-", "0<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_error(closed: str) -> None:
+    command = f'"{sys.executable}" -m cnnc zoo {closed}'
+    done = subprocess.run(["sh", "-c", command], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("arguments", [("zoo",), ("zoo", "--json"), ("passes",)])
+def test_an_output_that_does_not_fit_is_exit_9(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """As on a full disk: the file that is standard output may not grow."""
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "cnnc", *arguments],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        )
+    assert done.returncode == 9
+    assert done.stderr == "cnnc: the output cannot be written: File too large\n"
+
+
+def test_no_memory_is_a_limit_and_the_rest_are_bugs() -> None:
+    error = _translated(MemoryError("12 TiB"))
+    assert error is not None and error.exit_code == 7
+    assert _translated(TypeError()) is None and _translated(FileNotFoundError(2, "no such file")) is None
 
 
 def test_a_table_is_whole_in_a_pipe() -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 
 import cnnc
+from cnnc import attempt
+from cnnc.artifact import write_model
 from cnnc_runtime.errors import InvalidInputError, OutputError, UnsupportedModelError, UsageError, VerificationError
 from tests.nets import BakedBatch, Branches, NegativePadPool, Residual, TwoInputs
 
@@ -159,22 +162,19 @@ def test_a_batch_size_in_the_code_is_named() -> None:
         cnnc.compile(BakedBatch(), torch.zeros(1, 4))
 
 
-def test_a_wrong_rewrite_is_caught_and_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One folded filter off by 1%: no rounding, so exit 6, and the old file is intact."""
-    from cnnc_passes import fold_batchnorm
+def test_a_wrong_artifact_is_caught_and_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every weight off by 1%, whatever was rewritten: no rounding, so exit 6, and the old file is intact."""
 
-    honest = fold_batchnorm.new_constant
+    def off_by_a_percent(model: ir.Model, path: Path) -> list[Path]:
+        for value in model.graph.initializers.values():
+            if value.dtype == ir.DataType.FLOAT:
+                value.const_value = ir.tensor(1.01 * value.const_value.numpy(), ir.DataType.FLOAT, name=value.name)
+        return write_model(model, path)
 
-    def off_by_a_percent(output, role, array):  # type: ignore[no-untyped-def]
-        if role == "weight":
-            array = array.copy()
-            array[0] *= 1.01
-        return honest(output, role, array)
-
-    monkeypatch.setattr(fold_batchnorm, "new_constant", off_by_a_percent)
+    monkeypatch.setattr(attempt, "write_model", off_by_a_percent)
     out = tmp_path / "net.onnx"
     out.write_bytes(b"precious")
-    with pytest.raises(VerificationError, match="this is no rounding"):
+    with pytest.raises(VerificationError, match=r"of the output's magnitude.* Nothing was written"):
         cnnc.compile(Residual(), X, out)
     assert out.read_bytes() == b"precious" and list(tmp_path.iterdir()) == [out]
 
@@ -192,6 +192,7 @@ def test_existing_output_is_refused_without_force(tmp_path: Path) -> None:
     [
         ({"dynamic": {"y": {0: "batch"}}}, "no input is named 'y'"),
         ({"dynamic": {"x": {4: "depth"}}}, "axis 4"),
+        ({"dynamic": {"x": ["batch"]}}, "give a dict"),
         ({"labels": ["a", "b"]}, "2 labels for 5 classes"),
         ({"weights": "net.pt"}, "named by a string"),
         ({"skip": ["fold"]}, "no pass is named 'fold'"),

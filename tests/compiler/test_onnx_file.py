@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from cnnc.onnx_checks import check_payloads
 from cnnc.onnx_file import load_onnx
 from cnnc_runtime.errors import CnncError, InvalidInputError, UnsafeInputError, UnsupportedModelError
 from tests.contract.blocks import batchnorm, conv_relu
@@ -48,11 +49,58 @@ def first_output_is(p: onnx.ModelProto, name: str) -> None:
     p.graph.node[1].output[0] = name
 
 
+def attribute(p: onnx.ModelProto, name: str, value: object) -> None:
+    p.graph.node[1].attribute.append(helper.make_attribute(name, value))
+
+
+def swapped(p: onnx.ModelProto) -> None:
+    conv, relu = p.graph.node
+    order = [onnx.NodeProto.FromString(one.SerializeToString()) for one in (relu, conv)]
+    del p.graph.node[:]
+    p.graph.node.extend(order)
+
+
+def weight(p: onnx.ModelProto) -> onnx.TensorProto:
+    return p.graph.initializer[0]
+
+
 MALFORMED: dict[str, tuple[type[CnncError], str, Callable[[onnx.ModelProto], object]]] = {
     "no graph": (InvalidInputError, "holds no graph", lambda p: p.ClearField("graph")),
     "no outputs": (InvalidInputError, "no outputs", lambda p: p.graph.ClearField("output")),
     "undefined input": (InvalidInputError, "'nothing', which nothing defines", lambda p: first_input_is(p, "nothing")),
     "defined twice": (InvalidInputError, "'c' is defined twice", lambda p: first_output_is(p, "c")),
+    "out of order": (InvalidInputError, "Relu 'Relu_y' reads 'c', before it is computed", swapped),
+    "in a circle": (InvalidInputError, "reads 'y', before it is computed", lambda p: first_input_is(p, "y")),
+    "unknown attribute": (InvalidInputError, "Unrecognized attribute: foo", lambda p: attribute(p, "foo", 1)),
+    "attribute of another type": (
+        InvalidInputError,
+        "Conv 'Conv_c': Mismatched attribute type",
+        lambda p: p.graph.node[0].attribute.append(helper.make_attribute("pads", 1)),
+    ),
+    "inputs left out": (
+        InvalidInputError,
+        "has input size 1 not in range",
+        lambda p: p.graph.node[0].input.__delitem__(slice(1, None)),
+    ),
+    "numbers missing": (
+        InvalidInputError,
+        "tensor 'w' of shape [6, 4, 3, 3]: 864 bytes are needed, 860 are there",
+        lambda p: setattr(weight(p), "raw_data", weight(p).raw_data[:-4]),
+    ),
+    "numbers left over": (
+        InvalidInputError,
+        "864 bytes are needed, 868 are there",
+        lambda p: setattr(weight(p), "raw_data", weight(p).raw_data + bytes(4)),
+    ),
+    "no numbers": (InvalidInputError, "216 numbers are needed, 0", lambda p: weight(p).ClearField("raw_data")),
+    "numbers twice": (
+        InvalidInputError,
+        "twice, in float_data and raw_data",
+        lambda p: weight(p).float_data.append(1.0),
+    ),
+    "element type 0": (InvalidInputError, "unknown element type 0", lambda p: setattr(weight(p), "data_type", 0)),
+    "element type 99": (InvalidInputError, "unknown element type 99", lambda p: setattr(weight(p), "data_type", 99)),
+    "negative size": (InvalidInputError, "negative size", lambda p: weight(p).dims.__setitem__(0, -6)),
     "output not computed": (
         InvalidInputError,
         "nothing computes the output 'z'",
@@ -79,6 +127,21 @@ def test_malformed_graphs(tmp_path: Path, case: str) -> None:
     kind, message, edit = MALFORMED[case]
     error = refused(tmp_path, edited(edit))
     assert type(error) is kind and message in str(error)
+
+
+@pytest.mark.parametrize("dtype", ["FLOAT", "DOUBLE", "FLOAT16", "INT8", "UINT64", "BOOL", "INT4", "COMPLEX64"])
+@pytest.mark.parametrize("raw", [False, True])
+def test_stored_numbers_of_every_kind_are_counted_rightly(dtype: str, raw: bool) -> None:
+    kind = getattr(TensorProto, dtype)
+    tensor = helper.make_tensor("w", kind, [3], np.array([1, 0, 1], helper.tensor_dtype_to_np_dtype(kind)))
+    if raw:
+        tensor = numpy_helper.from_array(numpy_helper.to_array(tensor), "w")
+    proto = conv_relu()
+    proto.graph.initializer.extend([tensor, onnx.TensorProto(name="none", data_type=kind, dims=[0, 3])])
+    check_payloads(proto)
+    proto.graph.initializer[-2].dims[0] = 5
+    with pytest.raises(InvalidInputError, match=r"tensor 'w' of shape \[5\]"):
+        check_payloads(proto)
 
 
 def test_training_mode_batchnorm_is_refused(tmp_path: Path) -> None:
@@ -146,12 +209,26 @@ def test_a_symlink_out_of_the_folder_is_unsafe(tmp_path: Path) -> None:
     assert type(refused(inside, external("net.data"))) is UnsafeInputError
 
 
+def test_a_hard_link_as_external_data_is_unsafe(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"\0" * 10_000)
+    (tmp_path / "net.data").hardlink_to(tmp_path / "secret")
+    error = refused(tmp_path, external("net.data"))
+    assert type(error) is UnsafeInputError and "hard link" in str(error)
+
+
+def test_external_data_of_a_constant_node_is_checked_too(tmp_path: Path) -> None:
+    proto = external("../net.data")
+    proto.graph.node.insert(0, helper.make_node("Constant", [], ["w"], value=proto.graph.initializer.pop(0)))
+    assert type(refused(tmp_path, proto)) is UnsafeInputError
+
+
 def test_external_data_that_does_not_fit(tmp_path: Path) -> None:
     assert "missing" in str(refused(tmp_path, external("net.data")))
     (tmp_path / "net.data").write_bytes(b"\0" * 10)
     assert "past the end" in str(refused(tmp_path, external("net.data")))
     (tmp_path / "net.data").write_bytes(b"\0" * 100_000)
     assert "disagree" in str(refused(tmp_path, external("net.data", length="8")))
+    assert "the offset '-1'" in str(refused(tmp_path, external("net.data", offset="-1")))
 
 
 def test_a_fifo_as_external_data_does_not_hang(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,34 @@ def test_arguments_are_converted(net_py: Path) -> None:
 
 def test_module_path() -> None:
     assert type(resolve("tests.nets:Residual").module).__name__ == "Residual"
+
+
+def test_module_path_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    package = tmp_path / "local_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "parts.py").write_text("from torch import nn\nclass Base(nn.Identity): pass\n")
+    (package / "net.py").write_text("from .parts import Base\nclass Net(Base): pass\n")
+    assert type(resolve("local_package.net:Net").module).__name__ == "Net"
+    with pytest.raises(InvalidInputError, match=rf"name it local_package.net:Net, from the folder {tmp_path}"):
+        resolve("local_package/net.py:Net")
+
+
+def test_a_factory_may_import_its_neighbours_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    (tmp_path / "late_neighbour.py").write_text("from torch import nn\nNet = nn.Identity\n")
+    (tmp_path / "net.py").write_text("def build():\n    from late_neighbour import Net\n    return Net()\n")
+    assert type(resolve(f"{tmp_path}/net.py:build").module).__name__ == "Identity"
+    assert sys.path[-1] == str(tmp_path)  # last: it hides no library
+
+
+def test_arguments_of_a_zoo_net_are_named() -> None:
+    assert resolve("lenet5", arguments={"num_classes": "3"}).module is not None
+    for key, value in (("nope", "7"), ("num_classes", "many")):
+        with pytest.raises(UsageError, match=f"lenet5 takes seed and num_classes.*--arg {key}={value}"):
+            resolve("lenet5", arguments={key: value})
 
 
 def test_users_prints_do_not_reach_stdout(net_py: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
+import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -73,6 +75,38 @@ def test_mismatches_are_named(tmp_path: Path) -> None:
     assert "fc.bias is 7, the network has 5" in message
 
 
+UNUSABLE = {
+    "sparse": (lambda x: x.to_sparse(), "fc.weight is sparse: save it with .to_dense"),
+    "quantized": (lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8), "fc.weight is quantized"),
+    "without values": (lambda x: x.to("meta"), "fc.weight has no values"),
+    "complex": (lambda x: x.to(torch.complex64), "fc.weight is complex"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+@pytest.mark.filterwarnings("ignore")  # PyTorch's, of making them; loading is silent
+def test_tensors_that_are_not_plain_numbers_are_named(tmp_path: Path, kind: str) -> None:
+    make, message = UNUSABLE[kind]
+    state = trained().state_dict()
+    torch.save({**state, "fc.weight": make(state["fc.weight"])}, tmp_path / "net.pt")
+    with warnings.catch_warnings(), pytest.raises(InvalidInputError, match=message):
+        warnings.simplefilter("error")
+        load_weights(Residual(), tmp_path / "net.pt")
+
+
+def test_odd_values_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = trained().state_dict()
+    nan = {key: x * float("nan") if key.startswith("fc") else x for key, x in state.items()}
+    whole = {key: x.int() if key.startswith("fc") else x for key, x in state.items()}
+    for odd, message in ((nan, "fc.weight holds NaN or infinity"), (whole, "fc.weight is torch.int32")):
+        torch.save(odd, tmp_path / "net.pt")
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="cnnc"):
+            load_weights(Residual(), tmp_path / "net.pt")
+        (record,) = caplog.records
+        assert message in record.getMessage()
+
+
 class Bomb:
     def __reduce__(self) -> tuple[object, ...]:
         return os.system, ("touch marker",)
@@ -109,6 +143,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
         "missing.pt": None,
         "empty.pt": b"",
         "text.pt": b"hello, world",
+        "net.py": b"import torch",
         "cut.pt": good.read_bytes()[:-1000],
         "cut.safetensors": b"\x10\0\0\0\0\0\0\0{",
         "tensor.pt": None,
@@ -121,3 +156,18 @@ def test_unreadable_files(tmp_path: Path) -> None:
             load_weights(Residual(), tmp_path / name)
     with pytest.raises(InvalidInputError, match="is a folder"):
         load_weights(Residual(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<!DOCTYPE html><html>", "is HTML or XML.*failed download"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"\x1f\x8b\x08\x00", "unpack it first"),
+        (b"import torch\n", "no PyTorch checkpoint"),
+    ],
+)
+def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "net.pt").write_bytes(content)
+    with pytest.raises(InvalidInputError, match=message):
+        load_weights(Residual(), tmp_path / "net.pt")

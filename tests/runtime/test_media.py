@@ -166,6 +166,8 @@ def write_header(path: Path, shape: str) -> None:
         (lambda path: write_header(path, "(1024, 1024, 1024, 256)"), r"claims 1,099,511,627,776 bytes"),
         (lambda path: write_header(path, "(-1, 3, 4, 6)"), "impossible shape"),
         (lambda path: write_header(path, "oops"), "cannot be read|can be read"),
+        (lambda path: write_header(path, "(True, 3)"), "impossible shape"),
+        (lambda path: write_header(path, "((((("), "can be read"),
         (lambda path: path.write_bytes(b"text, not numbers"), "can be read"),
         (Path.touch, "is empty"),
     ],
@@ -207,6 +209,11 @@ def test_npz_with_the_inputs_names_is_one_feed(tmp_path):
     np.savez(file, a=batch(3, 4))
     assert "['a', 'b']" in str(error_of(file, inputs))
     assert "npz" in str(error_of(picture(tmp_path / "a.png"), inputs))
+
+
+def test_an_npz_without_arrays(tmp_path):
+    np.savez(tmp_path / "x.npz")
+    assert "holds no arrays" in str(error_of(tmp_path / "x.npz"))
 
 
 def test_a_truncated_npz(tmp_path):

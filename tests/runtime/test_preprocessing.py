@@ -128,6 +128,8 @@ def test_fitted_fills_in_the_size_of_the_input_and_refuses_what_is_no_such_input
         (unit, (1, 1, 32, 32), "`color` rgb gives 3 channels, the input has 1"),
         (PRESETS["imagenet"], (1, 3, 32, 32), "images become 224x224, the input is 32x32"),
         (Preprocessing(resize=(8, 9)), (1, 3, 9, 8), "images become 8x9, the input is 9x8"),
+        (Preprocessing(resize=64), (1, 3, 32, 32), "shorter side 64 .* give --size 32,32, or --crop 32,32 as well"),
+        (Preprocessing(resize=32), (1, 3, 32, 32), "shorter side 32 leaves the longer one"),
         (unit, (1, 10), r"need an input \(N, C, H, W\)"),
     ):
         with pytest.raises(UsageError, match=message):

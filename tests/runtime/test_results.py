@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -52,6 +53,14 @@ def test_nan_is_counted_and_stays_out_of_json():
 def test_labels_must_fit():
     with pytest.raises(InvalidInputError, match="2 labels for 3 classes"):
         describe(logits(1, 2, 3), ("a", "b"))
+
+
+def test_labels_name_the_head_that_they_fit():
+    two = Result("a", {"logits": np.float32([1, 2]), "embedding": np.float32([3, 1, 2])})
+    out = describe(two, ("x", "y"), top=1)["outputs"]
+    assert out["logits"]["top"][0]["label"] == "y" and out["embedding"]["top"][0]["label"] is None
+    with pytest.raises(InvalidInputError, match="4 labels for 2 and 3 classes"):
+        describe(two, "abcd")
 
 
 def write(path, *results: Result, force: bool = False) -> None:
@@ -116,8 +125,22 @@ def test_impossible_outputs(tmp_path):
     (tmp_path / "d.csv").mkdir()
     with pytest.raises(OutputError, match="directory"):
         write(tmp_path / "d.csv", force=True)
-    (tmp_path / "link.csv").symlink_to(tmp_path / "nowhere.csv")
-    with pytest.raises(OutputError, match="exists"):
-        write(tmp_path / "link.csv")
     with pytest.raises(UsageError, match="suffix"):
         write(tmp_path / "o.txt")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_links_and_pipes_are_never_replaced(tmp_path, force):
+    (tmp_path / "dangling.csv").symlink_to("nowhere.csv")
+    (tmp_path / "target.csv").write_text("precious")
+    (tmp_path / "link.csv").symlink_to("target.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for name, message in (
+        ("dangling", "name its target, .*nowhere.csv"),
+        ("link", "symbolic link"),
+        ("pipe", "not a regular file"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            write(tmp_path / f"{name}.csv", logits(1, 2), force=force)
+    assert (tmp_path / "dangling.csv").is_symlink() and (tmp_path / "pipe.csv").is_fifo()
+    assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "target.csv").read_text() == "precious"
