@@ -163,12 +163,25 @@ def _convert(program: torch.export.ExportedProgram, shapes: dict[str, Any], opse
         raise UnsupportedModelError(f"the network has no ONNX form: {first_line(cause)}") from error
     assert onnx_program is not None
     model = onnx_program.model
+    _part_outputs(model)
     _name_outputs(model, program)
     if opset is not None and model.opset_imports.get("") != opset:
         raise UnsupportedModelError(
             f"PyTorch exports this network at opset {model.opset_imports.get('')}, and it does not convert to {opset}"
         )
     return model
+
+
+def _part_outputs(model: ir.Model) -> None:
+    """A tensor that the network returns twice becomes two outputs: a graph's have names of their own."""
+    outputs = model.graph.outputs
+    for index, value in enumerate(outputs):
+        if value in outputs[:index]:
+            copy = ir.node("Identity", [value])
+            copy.outputs[0].name, copy.outputs[0].type = f"{value.name}_{index}", value.type
+            copy.outputs[0].shape = value.shape
+            model.graph.append(copy)
+            outputs[index] = copy.outputs[0]
 
 
 def _name_outputs(model: ir.Model, program: torch.export.ExportedProgram) -> None:

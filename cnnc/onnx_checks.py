@@ -43,9 +43,11 @@ def check_graph(graph: onnx.GraphProto) -> None:
             if name in defined:
                 raise InvalidInputError(f"value {name!r} is defined twice")
             defined.add(name)
-    for output in graph.output:
+    for index, output in enumerate(graph.output):
         if output.name not in defined:
             raise InvalidInputError(f"nothing computes the output {output.name!r}")
+        if output.name in (earlier.name for earlier in graph.output[:index]):
+            raise InvalidInputError(f"lists the output {output.name!r} twice: give the second a name by an Identity")
 
 
 def check_operators(proto: onnx.ModelProto) -> None:

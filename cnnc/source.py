@@ -144,7 +144,7 @@ def _import_file(path: Path, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # as import does: dataclasses and pickling look it up
+    sys.modules.setdefault(path.stem, module)  # dataclasses and pickling look it up; a json.py hides no library
     try:
         spec.loader.exec_module(module)
     except ImportError as error:

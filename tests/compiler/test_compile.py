@@ -208,3 +208,30 @@ def test_verification_can_be_left_out_and_says_so(tmp_path: Path) -> None:
     assert compiled.report.certificate is None
     metadata = cnnc.load(tmp_path / "net.onnx", device="cpu").metadata
     assert metadata is not None and metadata.certificate is None
+
+
+class Twice(torch.nn.Module):
+    """One tensor under two names."""
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        y = torch.relu(x)
+        return {"a": y, "b": y}
+
+
+def test_a_tensor_returned_twice_is_two_outputs(tmp_path: Path) -> None:
+    outputs = cnnc.compile(Twice(), torch.zeros(1, 3)).engine().run({"x": noise(2, 3)})
+    assert list(outputs) == ["a", "b"]
+    np.testing.assert_array_equal(outputs["a"], outputs["b"])
+
+
+class Area(torch.nn.Module):
+    """Adaptive pooling: the kernel depends on the size, and an exporter bakes it in."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.interpolate(x, size=(3, 3), mode="area")
+
+
+def test_a_kernel_that_was_baked_in_does_not_pass_for_one_other_size() -> None:
+    dynamic = {"x": {0: "batch", 2: "height", 3: "width"}}
+    with pytest.raises((VerificationError, UnsupportedModelError)):  # 9 places go into 3 as 8 do: 11 do not
+        cnnc.compile(Area(), torch.zeros(1, 2, 8, 8), dynamic=dynamic)
