@@ -165,7 +165,7 @@ class Driver:
             for output in node.outputs:
                 old = old_of.get(output)
                 if old is not None:
-                    output.shape = old.shape if old.shape is not None else output.shape
+                    output.shape = _better_known(old.shape, output.shape)
                     output.type = old.type if old.type is not None else output.type
 
     def _guard(self, change: Change) -> Decline | None:
@@ -195,7 +195,7 @@ class Driver:
         fresh = {output for node in change.insert for output in node.outputs}
         for old, new in change.replace.items():
             if new in fresh or old.is_graph_output():
-                new.name, new.type, new.shape = old.name, old.type, old.shape
+                new.name, new.type, new.shape = old.name, old.type, _better_known(old.shape, new.shape)
         for node in change.insert:
             for output in node.outputs:
                 if output not in change.replace.values():
@@ -219,6 +219,14 @@ class Driver:
             candidate = f"{name}_{count}"
         self._names.add(candidate)
         return candidate
+
+
+def _better_known(old: ir.Shape | None, new: ir.Shape | None) -> ir.Shape | None:
+    """The shape of a value that takes another's place: as the old one says, and where that is open as inferred."""
+    if old is None or new is None or len(old) != len(new):
+        return old if old is not None else new
+    pairs = zip(old, new, strict=True)
+    return ir.Shape([b if not isinstance(a, int) and (isinstance(b, int) or a.value is None) else a for a, b in pairs])
 
 
 def _forget(change: Change) -> None:

@@ -13,6 +13,7 @@ from cnnc_passes.driver import Driver, Instance, Key, Prove
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_passes.laws.constant_reshape import ConstantReshape
 from cnnc_passes.laws.drop_noops import DropNoops
+from cnnc_passes.laws.explicit_pads import ExplicitPads
 from cnnc_passes.laws.fold_batchnorm import FoldBatchNorm
 from cnnc_passes.laws.fold_bias import FoldBias
 from cnnc_passes.laws.fold_input_norm import FoldInputNorm
@@ -23,14 +24,21 @@ from cnnc_passes.laws.fold_scale_forward import FoldScaleForward
 from cnnc_passes.laws.fuse_activation import FuseActivation
 from cnnc_passes.laws.gap_before_pointwise import GapBeforePointwise
 from cnnc_passes.laws.hoist_stride import HoistStride
+from cnnc_passes.laws.merge_clips import MergeClips
+from cnnc_passes.laws.merge_duplicates import MergeDuplicates
 from cnnc_passes.laws.merge_gemms import MergeGemms
+from cnnc_passes.laws.merge_pads import MergePads
 from cnnc_passes.laws.merge_parallel import MergeParallel
+from cnnc_passes.laws.merge_reshapes import MergeReshapes
 from cnnc_passes.laws.merge_serial import MergeSerial
+from cnnc_passes.laws.merge_transposes import MergeTransposes
 from cnnc_passes.laws.monotone_after_pool import MonotoneAfterPool
 from cnnc_passes.laws.pointwise_before_resize import PointwiseBeforeResize
 from cnnc_passes.laws.pool_before_pointwise import PoolBeforePointwise
 from cnnc_passes.laws.prune_constant import PruneConstant
 from cnnc_passes.laws.prune_unread import PruneUnread
+from cnnc_passes.laws.recognise_activations import RecogniseActivations
+from cnnc_passes.laws.recognise_groupnorm import RecogniseGroupnorm
 from cnnc_passes.laws.reduce_to_pool import ReduceToPool
 from cnnc_passes.rewrite import Rewrite
 from cnnc_passes.simplify import Simplify
@@ -54,15 +62,30 @@ _PREPARE: Pipeline = (
 
 _NORMALIZE: Pipeline = (
     InferShapes(),
+    ExplicitPads(),  # before anything runs: onnxruntime has no kernel for a dilated SAME
     ConstantReshape(),
     common.RemoveUnusedNodesPass(),
     Simplify(),
     InferShapes(),
-    DropNoops(),
     ReduceToPool(),
 )
 
-# One group: its laws take turns until none applies, since one makes room for another.
+# One group from here to _ALGEBRA: its laws take turns until none applies, since one makes room for another.
+_MERGE: tuple[Rewrite, ...] = (
+    DropNoops(),  # others leave what does nothing, as a Slice of every channel that is left
+    MergePads(),
+    MergeTransposes(),
+    MergeReshapes(),
+    MergeClips(),
+)
+
+# Operators that some engines have a kernel for. Before the algebra, which would take a spelling apart: what ends in
+# a division by 6 ends in a factor for the next convolution.
+_RECOGNISE: dict[str, tuple[Rewrite, ...]] = {
+    "onnxruntime": (),
+    "portable": (RecogniseActivations(), RecogniseGroupnorm()),
+}
+
 _ALGEBRA: tuple[Rewrite, ...] = (
     FoldPad(),  # a Pad hides the border from all below
     FoldBatchNorm(),
@@ -79,6 +102,7 @@ _ALGEBRA: tuple[Rewrite, ...] = (
     PointwiseBeforeResize(),
     HoistStride(),
     PruneUnread(),
+    MergeDuplicates(),
 )
 
 _CLEAN_UP: Pipeline = (
@@ -93,6 +117,13 @@ _LOWER: dict[str, Pipeline] = {
     "portable": (),
 }
 
+# What lowering leaves: constants that nobody reads, biases of zeros that are all alike.
+_FINISH: Pipeline = (
+    common.DeduplicateInitializersPass(),
+    common.RemoveUnusedNodesPass(),
+    common.RemoveUnusedOpsetsPass(),
+)
+
 
 def pipeline_for(target: Target = "onnxruntime", ranges: Mapping[str, tuple[float, float]] | None = None) -> Pipeline:
     """The passes for `target`, in order, for one compilation.
@@ -106,14 +137,14 @@ def pipeline_for(target: Target = "onnxruntime", ranges: Mapping[str, tuple[floa
     """
     if target not in _LOWER:
         raise UsageError(f"`target` is {target!r}: choose {', '.join(_LOWER)}")
-    algebra = (*_ALGEBRA, PruneConstant(ranges or {}))
+    algebra = (*_MERGE, *_RECOGNISE[target], *_ALGEBRA, PruneConstant(ranges or {}))
     cleaned = (MonotoneAfterPool(), *_CLEAN_UP)
-    return (*_PREPARE, *_NORMALIZE, algebra, *cleaned, *_LOWER[target], common.RemoveUnusedOpsetsPass())
+    return (*_PREPARE, *_NORMALIZE, algebra, *cleaned, *_LOWER[target], *_FINISH)
 
 
 def named_passes(pipeline: Iterable[Step] | None = None) -> dict[str, Named]:
-    """The passes that have a name on the command line (all but the plumbing), in order."""
-    every = pipeline if pipeline is not None else pipeline_for("onnxruntime")
+    """The passes that have a name on the command line (all but the plumbing), in order; by default of every target."""
+    every = pipeline if pipeline is not None else [*pipeline_for("portable"), *pipeline_for("onnxruntime")]
     single = [one for step in every for one in (step if isinstance(step, tuple) else (step,))]
     return {step.name: step for step in single if isinstance(step, Rewrite | Simplify | InferShapes)}
 

@@ -20,6 +20,7 @@ __all__ = [
     "is_stored",
     "new_constant",
     "op_name",
+    "opset",
     "producer",
     "reading",
     "same_shape",
@@ -64,6 +65,8 @@ class Rewrite(abc.ABC):
 
     roots: ClassVar[frozenset[str]]
     """The operators (`op_name`) at which the law is asked."""
+    example: ClassVar[str]
+    """A small graph in ONNX's text, at `demonstration.OPSET`, to which the law applies once."""
     trades: ClassVar[bool] = False
     """True for a lowering that costs more by count and was measured to win: the cost guard lets it pass."""
 
@@ -86,6 +89,12 @@ class Rewrite(abc.ABC):
 def op_name(node: ir.Node) -> str:
     """`Conv` for standard operators, `com.microsoft::FusedConv` for the others."""
     return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
+
+
+def opset(node: ir.Node) -> int:
+    """The version of the standard operators that the graph of `node` imports."""
+    imports = node.graph.opset_imports if node.graph is not None else {}
+    return imports.get("", imports.get("ai.onnx", 1))
 
 
 def producer(value: ir.Value | None, *ops: str) -> ir.Node | None:
@@ -118,7 +127,7 @@ def new_constant(output: ir.Value, role: str, array: np.ndarray) -> ir.Value:
     The driver makes the name unique when it registers the constant.
     """
     name = f"{output.name}.{role}"
-    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+    tensor = ir.tensor(np.asarray(array, order="C"), name=name)
     return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.dims import UNKNOWN, Dims, broadcast, may_equal, product, quotient, same_size
+from cnnc_passes.dims import UNKNOWN, Dim, Dims, broadcast, may_equal, product, quotient, same_size
+from cnnc_passes.rewrite import constant
 from cnnc_passes.shapes import output_size
 from cnnc_passes.windows import groups, node_windows
 from cnnc_runtime.errors import InvalidInputError
@@ -141,12 +144,30 @@ def _pad(node: ir.Node, shapes: Sequence[Dims], contents: Contents) -> Dims | No
 
 
 def _resize(node: ir.Node, shapes: Sequence[Dims], contents: Contents) -> Dims | None:
-    """To sizes that a Shape node was read for (`F.interpolate(x, y.shape[2:])`); the rest is onnx's business."""
-    sizes = contents(node.inputs[3]) if len(node.inputs) > 3 else None
-    if sizes is None or len(sizes) != len(shapes[0]) or "axes" in node.attributes:
+    """By scales, or to sizes that a Shape node was read for (`F.interpolate(x, y.shape[2:])`); the rest is onnx's."""
+    crops = node.attributes.get_string("coordinate_transformation_mode", "") == "tf_crop_and_resize"
+    policy = node.attributes.get_string("keep_aspect_ratio_policy", "stretch")
+    x = shapes[0]
+    axes = [_axis(axis, len(x)) for axis in node.attributes.get_ints("axes", range(len(x)))]
+    given = node.inputs[3] if len(node.inputs) > 3 else None
+    sizes = contents(given) if given is not None else _scaled(node, [x[axis] for axis in axes])
+    if crops or policy != "stretch" or sizes is None or len(sizes) != len(axes):
         raise ValueError("left to onnx")
-    if node.attributes.get_string("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise ValueError("left to onnx")
+    resized = dict(zip(axes, sizes, strict=True))
+    return [resized.get(axis, size) for axis, size in enumerate(x)]
+
+
+def _scaled(resize: ir.Node, x: Dims) -> Dims | None:
+    """floor(size * scale), in float32 as onnx and the engine have it; of a symbol where the scale is whole."""
+    scales = constant(resize.inputs[1:3][-1]) if len(resize.inputs) > 1 else None  # the second before opset 11
+    if scales is None or scales.size != len(x) or not np.all((scales > 0) & np.isfinite(scales)):
+        return None
+    sizes: list[Dim] = []
+    for size, scale in zip(x, scales.reshape(-1).astype(np.float32), strict=True):
+        if isinstance(size, int):
+            sizes.append(math.floor(np.float32(size) * scale))
+        else:
+            sizes.append(size * int(scale) if scale % 1 == 0 else UNKNOWN)
     return sizes
 
 

@@ -77,7 +77,7 @@ def explicit_pads(size: Dim, window: Window) -> tuple[int, int]:
     """The (begin, end) padding that `auto_pad` stands for: SAME makes out = ceil(in/s), UPPER pads the end more.
 
     Raises:
-        InvalidInputError: SAME with a stride above 1 on a symbolic size, whose padding varies with it.
+        InvalidInputError: SAME with a window and a stride above 1 on a symbolic size, whose padding varies with it.
     """
     if window.auto_pad == "VALID":
         return (0, 0)
@@ -85,7 +85,7 @@ def explicit_pads(size: Dim, window: Window) -> tuple[int, int]:
         return window.pads
     if window.transposed:  # the output is in*s; what the kernel adds beyond that is cropped
         total = max(window.span + window.output_padding - window.stride, 0)
-    elif window.stride == 1:
+    elif window.stride == 1 or window.span == 1:
         total = window.span - 1
     elif isinstance(size, int):
         out = -(-size // window.stride)

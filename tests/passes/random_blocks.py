@@ -17,8 +17,8 @@ from tests.passes.random_builder import (
     conv,
     divisors,
     pointwise,
+    pooling,
     same,
-    span,
     window,
 )
 
@@ -85,7 +85,7 @@ def shuffle(b: Builder, x: Map) -> Map:
 
 def concatenated(b: Builder, x: Map) -> Map:
     """Inception, DenseNet."""
-    branches = [conv(b, x, at=same(b, x.size, 3)), b.pick(x, pointwise(b, x))]
+    branches = [conv(b, x, at=same(b, x.size, 3)), x if b.pick(True, False) else pointwise(b, x)]
     branches = [activation(b, branch) if b.pick(True, False) else branch for branch in branches]
     joined = b.op("Concat", *branches, axis=b.pick(1, -1 - b.rank))
     return Map(joined, sum(branch.channels for branch in branches), x.size)
@@ -112,42 +112,27 @@ def padded(b: Builder, x: Map) -> Map:
     op = b.pick("Conv", "MaxPool", "AveragePool")
     if op == "MaxPool" and b.pick(True, False):
         x = activation(b, x)
-    begin, end = b.per_axis(1, 0, 2), b.per_axis(1, 0, 2)
+    wide = x
     value = b.pick(0.0, 0.0, -math.inf if op == "MaxPool" else 0.0, 0.5)
     mode = b.pick("constant", "constant", "constant", "edge")
-    pads = np.array([0, 0, *begin, 0, 0, *end])
-    name = b.op("Pad", x, pads, np.array(value), mode=mode) if mode == "constant" else b.op("Pad", x, pads, mode=mode)
-    wide = Map(name, x.channels, tuple(n + p + q for n, p, q in zip(x.size, begin, end, strict=True)))
+    for _ in range(b.pick(1, 1, 2)):
+        begin, end = b.per_axis(1, 0, 2), b.per_axis(1, 0, 2)
+        filled = [np.array(value)] if mode == "constant" else []
+        name = b.op("Pad", wide, np.array([0, 0, *begin, 0, 0, *end]), *filled, mode=mode)
+        wide = Map(name, x.channels, tuple(n + p + q for n, p, q in zip(wide.size, begin, end, strict=True)))
     return conv(b, wide) if op == "Conv" else pooling(b, wide, op)
-
-
-def pooling(b: Builder, x: Map, op: str = "") -> Map:
-    """MaxPool or AveragePool; the last window of ceil_mode starts inside."""
-    op = op or b.pick("MaxPool", "AveragePool")
-    at = window(b, x.size, (2, 3), (2, 1, 2, 3), (1, 1, 1, 1, 2) if op == "MaxPool" else (1,), (0, 1))
-    size, more = list(at.size), at.attributes(b)
-    if b.sometimes():
-        more["ceil_mode"] = 1
-        for axis, n in enumerate(x.size):
-            p, q, stride = at.begin[axis], at.end[axis], at.strides[axis]
-            size[axis] = -(-(n + p + q - span(at.kernel[axis], at.dilations[axis])) // stride) + 1
-            size[axis] -= (size[axis] - 1) * stride >= n + p
-    if op == "AveragePool":
-        more |= {"count_include_pad": b.pick(0, 1)}
-        more.pop("dilations", None)
-    return Map(b.op(op, x, **more), x.channels, tuple(size))
 
 
 def pooled_after(b: Builder, x: Map) -> Map:
     """What may change places with a pooling: a pointwise Conv, or an activation of no Conv's result."""
     if b.pick(True, False):
         return pooling(b, pointwise(b, x), "AveragePool")
-    return pooling(b, activation(b, b.pick(x, affine(b, x))), "MaxPool")
+    return pooling(b, activation(b, x if b.pick(True, False) else affine(b, x)), "MaxPool")
 
 
 def strided_readers(b: Builder, x: Map) -> Map:
     """A stage's end in ResNet v1: a block's first 1x1 and its projection take every second position."""
-    y = conv(b, x, x.channels, b.pick(same(b, x.size, 3), window(b, x.size)))
+    y = conv(b, x, x.channels, same(b, x.size, 3) if b.pick(True, False) else window(b, x.size))
     for kind in b.pick("sr", "br", "r", "b", ""):
         if kind == "s" and y.size == x.size:
             y = y._replace(name=b.op("Add", y, x))
@@ -194,7 +179,7 @@ def resized(b: Builder, x: Map) -> Map:
 def serial(b: Builder, x: Map) -> Map:
     """Two convolutions with nothing between."""
     x = conv(b, x, b.pick(2 * x.channels, x.channels), same(b, x.size, b.pick(1, 3)), groups=1)
-    return conv(b, x, b.pick(2, 3), b.pick(same(b, x.size, 1), window(b, x.size)), groups=1)
+    return conv(b, x, b.pick(2, 3), same(b, x.size, 1) if b.pick(True, False) else window(b, x.size), groups=1)
 
 
 def transposed(b: Builder, x: Map) -> Map:
@@ -227,7 +212,7 @@ def noop(b: Builder, x: Map) -> Map:
         "Cast": lambda: b.op("Cast", x, to=TensorProto.FLOAT),
         "Concat": lambda: b.op("Concat", x, axis=1),
         "MaxPool": lambda: b.op("MaxPool", x, kernel_shape=[1] * b.rank),
-        "Slice": lambda: b.op("Slice", x, np.array([0]), np.array([_END]), np.array([2])),
+        "Slice": lambda: b.op("Slice", x, np.array([0]), np.array([_END]), np.array([1])),
         "Transpose": lambda: b.op("Transpose", x, perm=[*range(b.rank + 2)]),
     }
     return x._replace(name=nodes[b.pick(*nodes)]())
@@ -255,6 +240,38 @@ def squeeze_excitation(b: Builder, x: Map) -> Map:
     return x._replace(name=b.op("Mul", x, b.op(b.pick("Sigmoid", "HardSigmoid"), gate)))
 
 
+def group_norm(b: Builder, x: Map) -> Map:
+    """As exporters spell it."""
+    b.is_open = False
+    groups = b.pick(*divisors(x.channels)[:2])
+    rows = b.op("Reshape", x, np.array([0, groups, -1]))
+    epsilon = b.pick(0.1, 0.5)  # of a constant, a small one makes noise of the rounding
+    normal = b.op("InstanceNormalization", rows, np.ones(groups), np.zeros(groups), epsilon=epsilon)
+    y = b.op("Reshape", normal, np.array([-1, x.channels, *x.size]))
+    for op in b.pick(("Mul", "Add"), ("Mul",), ()):
+        y = b.op(op, y, b.factors(x.channels, *[1] * b.rank))
+    return x._replace(name=y)
+
+
+def turned(b: Builder, x: Map) -> Map:
+    """Two Transposes, or two views, in a row; the second undoes the first."""
+    if b.sometimes(2):
+        b.is_open = False
+        rows = b.op("Reshape", x, np.array([0, x.channels, -1]))
+        return x._replace(name=b.op("Reshape", rows, np.array([-1, x.channels, *x.size])))
+    moved = b.op("Transpose", x, perm=[0, *range(2, b.rank + 2), 1])
+    moved = b.op("Relu", moved) if b.sometimes(4) else moved
+    return x._replace(name=b.op("Transpose", moved, perm=[0, b.rank + 1, *range(1, b.rank + 1)]))
+
+
+def twins(b: Builder, x: Map) -> Map:
+    """Two sums of the same two values, in either order; one Clip after another."""
+    y = conv(b, x, x.channels, same(b, x.size, 3))
+    left, right = b.op("Add", x, y), b.op("Add", y, x)
+    gate = b.op("Clip", b.op("Relu", right), np.array(-1.0), np.array(b.pick(6.0, -0.5)))
+    return x._replace(name=b.op("Add", left, b.pick(gate, right)))
+
+
 BLOCKS: tuple[Callable[[Builder, Map], Map], ...] = (
     convolution,
     preactivation,
@@ -273,4 +290,7 @@ BLOCKS: tuple[Callable[[Builder, Map], Map], ...] = (
     noop,
     channels_last,
     squeeze_excitation,
+    group_norm,
+    turned,
+    twins,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -89,7 +90,7 @@ class Builder:
 
     def channelwise(self, channels: int) -> np.ndarray:
         """Factors or shifts per channel of a feature map."""
-        shape = self.pick((channels,), (1, channels), ()) if channels > 1 else ((),)
+        shape = self.pick((channels,), (1, channels), ())
         return self.factors(*shape, *(1,) * self.rank) if shape else self.factors(1)
 
     def positive(self, *shape: int) -> np.ndarray:
@@ -113,9 +114,14 @@ class Window(NamedTuple):
     begin: list[int]
     end: list[int]
     size: tuple[int, ...]
+    is_same: bool = False
 
     def attributes(self, b: Builder) -> dict[str, Any]:
-        """As ONNX has them; defaults are left out sometimes."""
+        """As ONNX has them; defaults are left out sometimes, and auto_pad may stand for pads that leave this size."""
+        if self.is_same and set(self.dilations) == {1} and b.sometimes(6):  # dilated, the engine has no kernel for it
+            b.is_open = False
+            auto_pad = b.pick("SAME_UPPER", "SAME_LOWER")
+            return {"kernel_shape": self.kernel, "strides": self.strides, "auto_pad": auto_pad}
         given = {"strides": self.strides, "dilations": self.dilations, "pads": [*self.begin, *self.end]}
         defaults = {"strides": {1}, "dilations": {1}, "pads": {0}}
         left_out = [name for name, value in given.items() if set(value) == defaults[name] and b.sometimes(2)]
@@ -150,12 +156,10 @@ def same(b: Builder, size: Sequence[int], kernel: int, stride: int = 1, dilation
     """A window of odd kernel that keeps the size, but for the stride."""
     pads = [kernel // 2 * dilation] * b.rank
     left = tuple((n - 1) // stride + 1 for n in size)
-    return Window([kernel] * b.rank, [stride] * b.rank, [dilation] * b.rank, pads, pads, left)
+    return Window([kernel] * b.rank, [stride] * b.rank, [dilation] * b.rank, pads, pads, left, is_same=True)
 
 
-def conv(
-    b: Builder, x: Map, out: int = 0, at: Window | None = None, groups: int = 0, bias: bool | None = None
-) -> Map:
+def conv(b: Builder, x: Map, out: int = 0, at: Window | None = None, groups: int = 0, bias: bool | None = None) -> Map:
     """A Conv; what is not given is drawn."""
     out = out or b.pick(x.channels, 4, 6, 3, 2 * x.channels)
     at = at or window(b, x.size)
@@ -170,6 +174,26 @@ def conv(
 
 def pointwise(b: Builder, x: Map, out: int = 0, stride: int = 1) -> Map:
     return conv(b, x, out, same(b, x.size, 1, stride), groups=1)
+
+
+def pooling(b: Builder, x: Map, op: str = "") -> Map:
+    """MaxPool or AveragePool; with ceil_mode where no window starts in the padding at the end.
+
+    Such a window is none to PyTorch, to the engine's kernels and to onnx from opset 22 on, but the shape inference
+    of the engine counts it, and then refuses what follows.
+    """
+    op = op or b.pick("MaxPool", "AveragePool")
+    at = window(b, x.size, (2, 3), (2, 1, 2, 3), (1, 1, 1, 1, 2) if op == "MaxPool" else (1,), (0, 1))
+    size, more = list(at.size), at.attributes(b)
+    axes = zip(x.size, at.begin, at.end, at.kernel, at.dilations, at.strides, strict=True)
+    rounded_up = [-(-(n + p + q - span(k, d)) // s) + 1 for n, p, q, k, d, s in axes]
+    last = [(m - 1) * s < n + p for m, s, n, p in zip(rounded_up, at.strides, x.size, at.begin, strict=True)]
+    if all(last) and b.sometimes(2):
+        more["ceil_mode"], size = 1, rounded_up
+    if op == "AveragePool":
+        more |= {"count_include_pad": b.pick(0, 1)}
+        more.pop("dilations", None)
+    return Map(b.op(op, x, **more), x.channels, tuple(size))
 
 
 def batchnorm(b: Builder, x: Map) -> Map:
@@ -191,12 +215,24 @@ def affine(b: Builder, x: Map) -> Map:
 
 
 def activation(b: Builder, x: Map) -> Map:
-    op = b.pick("Relu", "Relu", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSwish", "Elu", "PRelu", "Silu", "Softplus")
-    if op == "Silu":
-        return x._replace(name=b.op("Mul", x, b.op("Sigmoid", x)))
+    kinds = ("Relu", "Relu", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSwish", "Elu", "PRelu", "Softplus")
+    op = b.pick(*kinds, "Silu", "hard-swish", "gelu")
+    if op in ("Silu", "hard-swish", "gelu"):
+        return x._replace(name=_spelled(b, x, op))
     more: list[np.ndarray] = []
     if op == "Clip":
         more = [np.array(b.pick(0.0, -1.0)), np.array(6.0)]
     elif op == "PRelu":
         more = [np.abs(b.factors(x.channels, *(1,) * b.rank))]
     return x._replace(name=b.op(op, x, *more))
+
+
+def _spelled(b: Builder, x: Map, op: str) -> str:
+    """An activation of several nodes."""
+    if op == "Silu":
+        return b.op("Mul", x, b.op("Sigmoid", x))
+    if op == "gelu":
+        error = b.op("Erf", b.op("Div", x, np.array(math.sqrt(2))))
+        return b.op("Mul", b.op("Mul", x, b.op("Add", error, np.array(1.0))), np.array(0.5))
+    gate = b.op("Clip", b.op("Add", x, np.array(3.0)), np.array(0.0), np.array(6.0))
+    return b.op("Div", b.op("Mul", x, gate), np.array(6.0))

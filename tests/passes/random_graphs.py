@@ -20,7 +20,7 @@ from tests.passes.random_builder import Builder, Map, affine, pointwise
 __all__ = ["RandomGraph", "random_graphs"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class RandomGraph:
     """A model and the numbers that its open sizes stand for (the batch: 2)."""
 
@@ -67,7 +67,7 @@ def random_graphs(draw: Callable[[st.SearchStrategy[Any]], Any]) -> RandomGraph:
     if is_image:
         shape = [*shape[1:], shape[0]]
     batch = b.pick("batch", "batch", "batch", 2)
-    proto = model(b.nodes, {"x": [batch, *shape]}, [output], b.constants)
+    proto = model(b.nodes, {"x": [batch, *shape]}, [output], b.constants, opset=b.pick(20, 21))
     inner = [value.name for value in proto.graph.value_info if value.name.startswith("v")]
     if inner and b.sometimes(4):
         proto = expose(proto, b.pick(*inner))

@@ -65,7 +65,7 @@ def test_pass_names_are_those_of_their_files() -> None:
     for name, step in named_passes().items():
         folder = "laws." if isinstance(step, Rewrite) else ""
         assert type(step).__module__ == f"cnnc_passes.{folder}{name.replace('-', '_')}"
-    assert list(named_passes())[:3] == ["infer-shapes", "constant-reshape", "simplify"]
+    assert list(named_passes())[:3] == ["infer-shapes", "explicit-pads", "constant-reshape"]
     assert list(named_passes())[-1] == "fuse-activation"
 
 

@@ -317,3 +317,21 @@ def test_resize_to_sizes_that_were_read_from_a_shape() -> None:
     ]
     graph = ir.from_proto(graphs.model(nodes, {"x": ["batch", 3, 4, 4], "z": ["batch", 5, "h", 9]}))
     assert [str(size) for size in graph.graph.outputs[0].shape or ()] == ["batch", "3", "h", "9"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "constants", "attributes", "expected"),
+    [
+        ("x _ s", {"s": np.float32([1, 1, 2, 3])}, {}, ["batch", "3", "2*h", "27"]),
+        ("x _ s", {"s": np.float32([1, 1, 1.5, 1.5])}, {}, ["batch", "3", "None", "13"]),
+        ("x _ _ s", {"s": np.array([8, 7])}, {"axes": [2, -1]}, ["batch", "3", "8", "7"]),
+    ],
+    ids=["scales", "broken-scales", "sizes-of-axes"],
+)
+def test_resize_keeps_the_symbols_of_open_sizes(
+    inputs: str, constants: dict[str, np.ndarray], attributes: dict[str, Any], expected: list[str]
+) -> None:
+    """Onnx's own inference loses the open batch here, and with it what may be fused after a sum."""
+    nodes = [graphs.node("Resize", inputs, "y", mode="nearest", **attributes)]
+    graph = ir.from_proto(graphs.model(nodes, {"x": ["batch", 3, "h", 9]}, ["y"], constants))
+    assert [str(getattr(size, "value", size)) for size in graph.graph.outputs[0].shape or ()] == expected

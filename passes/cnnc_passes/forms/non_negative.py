@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from cnnc_passes.rewrite import constant, op_name
+from cnnc_passes.forms.clamp import clamp_bounds
+from cnnc_passes.rewrite import op_name
 
 __all__ = ["is_non_negative"]
 
@@ -27,15 +28,5 @@ def is_non_negative(value: ir.Value | None) -> bool:
 
 def _clips_at_zero(clip: ir.Node) -> bool:
     """The minimum is at least 0, and so is the maximum, which wins where it is the smaller."""
-    low, high = _bound(clip, 1, "min", float("-inf")), _bound(clip, 2, "max", float("inf"))
-    return low is not None and high is not None and low >= 0 and high >= 0
-
-
-def _bound(clip: ir.Node, index: int, attribute: str, default: float) -> float | None:
-    """A limit of Clip: attribute before opset 11, optional input since; None if it is not constant."""
-    if attribute in clip.attributes:
-        return clip.attributes.get_float(attribute, default)
-    if len(clip.inputs) <= index or clip.inputs[index] is None:
-        return default
-    array = constant(clip.inputs[index])
-    return None if array is None else float(array.reshape(-1)[0])
+    bounds = clamp_bounds(clip)
+    return bounds is not None and min(bounds) >= 0

@@ -20,6 +20,14 @@ class ConstantReshape(Rewrite):
     """
 
     roots = frozenset({"Reshape"})
+    example = """
+        g (float[N,2,3] x) => (float[N,6] y) <int64[1] rest = {6}>
+        {
+            batch = Shape <start = 0, end = 1> (x)
+            shape = Concat <axis = 0> (batch, rest)
+            y = Reshape (x, shape)
+        }
+    """
 
     def rewrite(self, reshape: ir.Node) -> Change | Decline | None:
         """Answer for one Reshape."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
+from cnnc_passes.forms.clamp import clamp_bounds
 from cnnc_passes.rewrite import Change, Decline, Rewrite, constant, same_shape
 
 __all__ = ["DropNoops"]
@@ -23,9 +24,13 @@ class DropNoops(Rewrite):
     """
 
     roots = frozenset(
-        {"Add", "AveragePool", "Cast", "Clip", "Concat", "Div", "Dropout", "Identity", "MaxPool", "Mul"}
+        {"Add", "AveragePool", "Cast", "CastLike", "Clip", "Concat", "Div", "Dropout", "Identity", "MaxPool", "Mul"}
         | {"Pad", "Pow", "Reshape", "Resize", "Slice", "Sub", "Sum", "Transpose"}
     )
+    example = """
+        g (float[N,2,4,4] x) => (float[N,2,4,4] y) <float one = {1}>
+        { r = Relu (x)  m = Mul (r, one)  y = Neg (m) }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for one node."""
@@ -90,20 +95,13 @@ def _cast(node: ir.Node) -> bool:
     return x is not None and x.dtype is not None and x.dtype == node.attributes.get_int("to", -1)
 
 
+def _cast_like(node: ir.Node) -> bool:
+    x, like = node.inputs[:2]
+    return x is not None and like is not None and x.dtype is not None and x.dtype == like.dtype
+
+
 def _clip(node: ir.Node) -> bool:
-    low = _bound(node, 1, "min", -np.inf)
-    high = _bound(node, 2, "max", np.inf)
-    return low == -np.inf and high == np.inf
-
-
-def _bound(node: ir.Node, index: int, attribute: str, default: float) -> float | None:
-    """A limit of Clip: attribute before opset 11, optional input since; None if it is not constant."""
-    if attribute in node.attributes:
-        return node.attributes.get_float(attribute, default)
-    if len(node.inputs) <= index or node.inputs[index] is None:
-        return default
-    array = constant(node.inputs[index])
-    return None if array is None else float(array.reshape(-1)[0])
+    return clamp_bounds(node) == (-np.inf, np.inf)
 
 
 def _concat(node: ir.Node) -> bool:
@@ -155,6 +153,7 @@ def _transpose(node: ir.Node) -> bool:
 _UNCHANGED: dict[str, Callable[[ir.Node], bool]] = {
     "AveragePool": _pool,
     "Cast": _cast,
+    "CastLike": _cast_like,
     "Clip": _clip,
     "Concat": _concat,
     "Dropout": _dropout,

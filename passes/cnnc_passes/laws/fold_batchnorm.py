@@ -22,6 +22,12 @@ class FoldBatchNorm(Rewrite):
     """
 
     roots = frozenset({"BatchNormalization"})
+    example = """
+        g (float[N,1,4,4] x) => (float[N,2,4,4] y)
+        <float[2,1,1,1] w = {1,3},
+         float[2] gamma = {2,4}, float[2] beta = {0,1}, float[2] mean = {1,2}, float[2] var = {1,4}>
+        { c = Conv (x, w)  y = BatchNormalization <epsilon = 0.0> (c, gamma, beta, mean, var) }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for one BatchNormalization."""

@@ -19,6 +19,11 @@ class FoldBias(Rewrite):
     """
 
     roots = frozenset({"Add", "Sub"})
+    example = """
+        g (float[N,1,4,4] x) => (float[N,2,4,4] y)
+        <float[2,1,1,1] w = {1,3}, float[2] b = {0,1}, float[2,1,1] t = {2,10}>
+        { c = Conv (x, w, b)  y = Add (c, t) }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for one Add or Sub."""

@@ -23,6 +23,16 @@ class FoldInputNorm(Rewrite):
     """
 
     roots = frozenset({"Conv"})
+    example = """
+        g (float[N,4,4,3] x) => (float[N,1,4,4] y)
+        <float[3] mean = {120,110,100}, float[3] std = {50,40,20}, float[1,3,1,1] w = {1,2,4}>
+        {
+            m = Sub (x, mean)
+            n = Div (m, std)
+            channels_first = Transpose <perm = [0, 3, 1, 2]> (n)
+            y = Conv (channels_first, w)
+        }
+    """
 
     def rewrite(self, conv: ir.Node) -> Change | Decline | None:
         """Answer for one Conv."""

@@ -24,6 +24,10 @@ class FoldLayerScale(Rewrite):
     """
 
     roots = frozenset({"Div", "Mul"})
+    example = """
+        g (float[N,5,2] x) => (float[N,5,2] y) <float[2,2] w = {1,2,3,4}, float[2] b = {1,2}, float[2] s = {10,100}>
+        { m = MatMul (x, w)  l = Add (m, b)  y = Mul (l, s) }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for one Mul or Div."""

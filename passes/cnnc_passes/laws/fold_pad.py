@@ -29,6 +29,11 @@ class FoldPad(Rewrite):
     """
 
     roots = frozenset({"AveragePool", "Conv", "MaxPool"})
+    example = """
+        g (float[N,1,4,4] x) => (float[N,1,4,4] y)
+        <int64[8] pads = {0,0,1,1,0,0,1,1}, float[1,1,3,3] w = {0,1,0,1,2,1,0,1,0}>
+        { p = Pad (x, pads)  y = Conv (p, w) }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for one Conv, AveragePool or MaxPool."""

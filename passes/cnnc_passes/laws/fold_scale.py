@@ -21,6 +21,11 @@ class FoldScale(Rewrite):
     """
 
     roots = frozenset({"Div", "Mul", "Neg"})
+    example = """
+        g (float[N,1,4,4] x) => (float[N,2,4,4] y)
+        <float[2,1,1,1] w = {1,3}, float[2] b = {0,1}, float[2,1,1] s = {2,10}>
+        { c = Conv (x, w, b)  y = Mul (c, s) }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for one Mul, Div or Neg."""

@@ -25,6 +25,11 @@ class FoldScaleForward(Rewrite):
     """
 
     roots = frozenset({"Conv", "ConvTranspose", "Gemm"})
+    example = """
+        g (float[N,2,4,4] x) => (float[N,1,4,4] y)
+        <float[2,1,1] s = {2,10}, float[2,1,1] t = {1,3}, float[1,2,1,1] w = {1,5}>
+        { m = Mul (x, s)  a = Add (m, t)  y = Conv (a, w) }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for one linear operator."""

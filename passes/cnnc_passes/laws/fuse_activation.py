@@ -32,6 +32,10 @@ class FuseActivation(Rewrite):
 
     roots = frozenset({"Relu"})
     trades = True  # a bias of zeros is read that was not there
+    example = """
+        g (float[N,1,4,4] x) => (float[N,1,4,4] y) <float[1,1,1,1] w = {2}, float[1] b = {1}>
+        { c = Conv (x, w, b)  s = Add (c, x)  y = Relu (s) }
+    """
 
     def rewrite(self, relu: ir.Node) -> Change | Decline | None:
         """Answer for one Relu."""

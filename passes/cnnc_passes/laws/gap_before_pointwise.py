@@ -17,6 +17,10 @@ class GapBeforePointwise(Rewrite):
     """
 
     roots = frozenset({"GlobalAveragePool"})
+    example = """
+        g (float[N,2,4,4] x) => (float[N,1,1,1] y) <float[1,2,1,1] w = {1,3}, float[1] b = {5}>
+        { c = Conv (x, w, b)  y = GlobalAveragePool (c) }
+    """
 
     def rewrite(self, pool: ir.Node) -> Change | Decline | None:
         """Answer for one GlobalAveragePool."""

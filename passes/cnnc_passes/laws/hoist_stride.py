@@ -32,6 +32,15 @@ class HoistStride(Rewrite):
     """
 
     roots = _WINDOWED | POINTWISE
+    example = """
+        g (float[N,1,8,8] x) => (float[N,1,4,4] y)
+        <float[1,1,3,3] w = {0,1,0,1,2,1,0,1,0}, float[1,1,1,1] v = {3}>
+        {
+            c = Conv <pads = [1, 1, 1, 1]> (x, w)
+            r = Relu (c)
+            y = Conv <strides = [2, 2]> (r, v)
+        }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for the node that makes the map."""
@@ -103,7 +112,7 @@ class _Region:
         """Why `node`, which makes `value`, cannot join the region; empty where it can."""
         if node is None or op_name(node) not in _WINDOWED | POINTWISE or self._rank(value) != len(self.stride):
             return f"{value.name!r} comes from no convolution or pooling"
-        if not root and (value.is_graph_output() or any(use.node not in self.nodes for use in value.uses())):
+        if not root and (value.is_graph_output() or not all(self._samples(use.node) for use in value.uses())):
             return f"{value.name!r} is read at every position"
         if node.op_type not in _WINDOWED:
             if element_inputs(node) is None or not all(map(self._can_be_sampled, _element_values(node))):
@@ -115,6 +124,10 @@ class _Region:
         if any(window.auto_pad not in ("NOTSET", "VALID") for window in windows):
             return f"{node.name!r} has auto_pad {windows[0].auto_pad}, which varies with the stride"
         return f"{node.name!r} has ceil_mode" if any(window.ceil_mode for window in windows) else ""
+
+    def _samples(self, reader: ir.Node) -> bool:
+        """True if its copy reads what is sampled: a window takes the stride itself, and reads every position."""
+        return reader in self.nodes and reader.op_type not in _WINDOWED
 
     def _rank(self, value: ir.Value) -> int | None:
         return None if value.shape is None else len(value.shape) - 2

@@ -24,6 +24,11 @@ class MergeGemms(Rewrite):
     """
 
     roots = frozenset({"Gemm"})
+    example = """
+        g (float[N,2] x) => (float[N,1] y)
+        <float[2,2] w = {1,2,3,4}, float[2] b = {1,2}, float[2,1] v = {10,1}, float[1] c = {5}>
+        { h = Gemm (x, w, b)  y = Gemm (h, v, c) }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for the second Gemm."""

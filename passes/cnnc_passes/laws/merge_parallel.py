@@ -32,6 +32,16 @@ class MergeParallel(Rewrite):
     """
 
     roots = frozenset(_SUMS)
+    example = """
+        g (float[N,1,4,4] x) => (float[N,1,4,4] y)
+        <float[1,1,3,3] w = {0,1,0,1,2,1,0,1,0}, float[1,1,1,1] v = {5}, float[1] b = {7}>
+        {
+            three = Conv <pads = [1, 1, 1, 1]> (x, w)
+            one = Conv (x, v, b)
+            s = Add (three, one)
+            y = Add (s, x)
+        }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for one Add or Sum, with all sums that only it reads."""

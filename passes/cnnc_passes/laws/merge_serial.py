@@ -29,6 +29,11 @@ class MergeSerial(Rewrite):
     """
 
     roots = frozenset({"Conv"})
+    example = """
+        g (float[N,2,4,4] x) => (float[N,1,4,4] y)
+        <float[2,2,1,1] w = {1,2,3,4}, float[2] b = {1,2}, float[1,2,1,1] v = {10,1}, float[1] c = {5}>
+        { h = Conv (x, w, b)  y = Conv (h, v, c) }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for the second Conv."""

@@ -27,6 +27,10 @@ class MonotoneAfterPool(Rewrite):
     """
 
     roots = frozenset({"MaxPool"})
+    example = """
+        g (float[N,2,4,4] x) => (float[N,2,2,2] y)
+        { t = Tanh (x)  y = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (t) }
+    """
 
     def rewrite(self, pool: ir.Node) -> Change | Decline | None:
         """Answer for one MaxPool."""

@@ -24,6 +24,10 @@ class PointwiseBeforeResize(Rewrite):
     """
 
     roots = frozenset({"Conv"})
+    example = """
+        g (float[N,2,4,4] x) => (float[N,1,8,8] y) <float[4] scales = {1,1,2,2}, float[1,2,1,1] w = {1,3}>
+        { r = Resize <mode = "nearest"> (x, , scales)  y = Conv (r, w) }
+    """
 
     def rewrite(self, conv: ir.Node) -> Change | Decline | None:
         """Answer for one Conv."""

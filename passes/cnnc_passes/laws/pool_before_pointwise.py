@@ -23,6 +23,10 @@ class PoolBeforePointwise(Rewrite):
     """
 
     roots = frozenset({"AveragePool"})
+    example = """
+        g (float[N,2,4,4] x) => (float[N,1,2,2] y) <float[1,2,1,1] w = {1,3}, float[1] b = {5}>
+        { c = Conv (x, w, b)  y = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (c) }
+    """
 
     def rewrite(self, pool: ir.Node) -> Change | Decline | None:
         """Answer for one AveragePool."""

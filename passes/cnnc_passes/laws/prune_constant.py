@@ -40,6 +40,11 @@ class PruneConstant(Rewrite):
     """
 
     roots = frozenset(LINEAR)
+    example = """
+        g (float[N,1,4,4] x) => (float[N,1,4,4] y)
+        <float[2,1,1,1] w = {2,0}, float[2] b = {1,5}, float[1,2,1,1] v = {3,4}>
+        { c = Conv (x, w, b)  r = Relu (c)  y = Conv (r, v) }
+    """
 
     def __init__(self, ranges: Mapping[str, Bounds] | None = None) -> None:
         self._ranges = ValueRanges(ranges) if ranges is not None else None

@@ -25,6 +25,11 @@ class PruneUnread(Rewrite):
     """
 
     roots = frozenset(LINEAR)
+    example = """
+        g (float[N,1,4,4] x) => (float[N,1,4,4] y)
+        <float[2,1,1,1] w = {2,3}, float[2] b = {1,5}, float[1,2,1,1] v = {4,0}>
+        { c = Conv (x, w, b)  r = Relu (c)  y = Conv (r, v) }
+    """
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for the group of values that share channels with the node's result."""

@@ -16,6 +16,10 @@ class ReduceToPool(Rewrite):
     """
 
     roots = frozenset({"ReduceMean"})
+    example = """
+        g (float[N,2,4,4] x) => (float[N,2] y) <int64[2] axes = {2,3}>
+        { y = ReduceMean <keepdims = 0> (x, axes) }
+    """
 
     def rewrite(self, mean: ir.Node) -> Change | Decline | None:
         """Answer for one ReduceMean."""

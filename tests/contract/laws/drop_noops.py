@@ -27,6 +27,7 @@ SAMPLES: dict[str, Sample] = {
     "identity": noop("Identity"),
     "dropout": noop("Dropout"),
     "cast-same": noop("Cast", to=1),
+    "cast-like-same": noop("CastLike", "r x"),
     "clip-open": noop("Clip"),
     "clip-infinite": noop("Clip", "r low high", {"low": _f(-np.inf), "high": _f(np.inf)}),
     "transpose-identity": noop("Transpose", perm=[0, 1, 2, 3]),
@@ -56,6 +57,9 @@ LEAVES: dict[str, Sample] = {
     "cast": lambda: model(
         [node("Relu", "x", "r"), node("Cast", "r", "n", to=10), node("Cast", "n", "m", to=1), node("Neg", "m", "y")],
         {"x": [2, 3]},
+    ),
+    "cast like another": lambda: model(
+        [node("Cast", "x", "h", to=10), node("CastLike", "x h", "n"), node("CastLike", "n x", "y")], {"x": [2, 3]}
     ),
     "clip at zero": noop("Clip", "r low", {"low": _f(0)}),
     "transpose": noop("Transpose", perm=[0, 1, 3, 2]),

@@ -28,14 +28,14 @@ def sampled(rank: int = 2, stride: int = 2, inner_stride: int = 1, size: int | s
     return build
 
 
-def block(open_size: bool = False, second: dict[str, object] | None = None) -> onnx.ModelProto:
+def block(open_size: bool = False, second: dict[str, object] | None = None, total: str = "c s") -> onnx.ModelProto:
     """The end of a ResNet v1 stage: Relu(Conv + shortcut), read by a block's 1x1 and its projection."""
     size = "size" if open_size else 7
     constants = {"w": weights(4, 4, 3, 3), "p": weights(3, 4, 1, 1), "q": weights(5, 4, 1, 1)}
     nodes = [
         node("Relu", "x", "s"),
         node("Conv", "s w", "c", pads=[1, 1, 1, 1]),
-        node("Add", "c s", "a"),
+        node("Add", total, "a"),
         node("Relu", "a", "t"),
         node("Conv", "t p", "y", strides=[2, 2]),
         node("Conv", "t q", "z", **({"strides": [2, 2]} if second is None else second)),
@@ -141,6 +141,7 @@ SAMPLES: dict[str, Sample] = {
     "valid": sampled(auto_pad="VALID"),
     "grouped": sampled(group=2),
     "residual": block,
+    "residual-shortcut-first": lambda: block(total="s c"),
     "residual-open-size": lambda: block(open_size=True),
     "batchnorm": above(node("BatchNormalization", "c gamma beta mean var", "t"), **batchnorm(4)),
     "silu": above(*_SPLIT_GATE),
