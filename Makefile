@@ -15,12 +15,13 @@ help:
 demo: $(INSTALLED)
 	@$(BIN)/cnnc demo
 
+# One thread a worker: pools of threads on the same cores would wait for each other.
 test: lint $(INSTALLED)
-	$(BIN)/pytest -m "not slow" --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "not slow" --durations=10
 	$(BIN)/python tools/check_wheel.py
 
 test-all: lint $(INSTALLED)
-	$(BIN)/pytest --durations=20
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --durations=20
 	$(BIN)/python tools/check_wheel.py
 
 lint: $(INSTALLED)

@@ -85,9 +85,10 @@ def shifted_kernel(module: nn.Module) -> bool:
 
 def wrong_bias(module: nn.Module) -> bool:
     """One bias value of the last layer is off by a hundredth."""
-    last = [one for one in module.modules() if isinstance(one, nn.Linear)][-1]
-    last.bias.data[0] += 0.01
-    return True
+    last = [one for one in module.modules() if isinstance(one, nn.Linear | nn.Conv2d)][-1]
+    if last.bias is not None:
+        last.bias.data[0] += 0.01
+    return last.bias is not None
 
 
 def narrow_weight(module: nn.Module) -> bool:
