@@ -143,6 +143,7 @@ def strided_readers(b: Builder, x: Map) -> Map:
     stride, end = b.pick(2, 2, 3), b.pick("projection", "Slice", "Conv", "MaxPool")
     left = same(b, y.size, 1, stride)
     if end == "Slice":
+        b.is_open = False  # nobody infers every second position of an open size
         axes = list(range(2, b.rank + 2))
         limits = ([0] * b.rank, [_END] * b.rank, axes, [stride] * b.rank)
         return Map(b.op("Slice", y, *map(np.array, limits)), y.channels, left.size)
