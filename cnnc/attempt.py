@@ -17,9 +17,13 @@ from cnnc.verify.census import Census, census
 from cnnc_passes.driver import Instance
 from cnnc_passes.pipeline import Report, Target, optimize, pipeline_for
 from cnnc_runtime.engine import Engine
-from cnnc_runtime.errors import VerificationError
+from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError, VerificationError
 
-__all__ = ["Attempt", "Plan", "build", "check", "fusion", "mend"]
+__all__ = ["Attempt", "CannotOpenError", "Plan", "build", "check", "fusion", "mend"]
+
+
+class CannotOpenError(VerificationError):
+    """The engine does not take the artifact; its cause says why. A rewrite may have led to a fault of the engine's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +90,14 @@ def check(plan: Plan, attempt: Attempt) -> Certificate:
     """Prove the written artifact on the engine that will serve it.
 
     Raises:
-        VerificationError: it is not equal to the reference.
+        VerificationError: it is not equal to the reference, or (CannotOpenError) cannot be opened.
     """
     assert plan.reference is not None and attempt.local is not None
-    with Engine(attempt.files[-1], device=plan.device, name=f"the artifact of {plan.name}") as engine:
+    try:
+        opened = Engine(attempt.files[-1], device=plan.device, name=f"the artifact of {plan.name}")
+    except (InvalidInputError, UnsupportedModelError) as error:
+        raise CannotOpenError(str(error)) from error
+    with opened as engine:
         certificate = verify(
             plan.reference,
             lambda feed: engine.run(dict(feed)),

@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from cnnc._version import __version__
 from cnnc.artifact import append_metadata, check_writable, publish, scratch_beside, write_model
-from cnnc.attempt import Plan, build, check, fusion, mend
+from cnnc.attempt import CannotOpenError, Plan, build, check, fusion, mend
 from cnnc.blame import blame
 from cnnc.frontend import Frontend, open_source
 from cnnc.memory import release_memory
@@ -190,6 +190,9 @@ def compile(
             except VerificationError as error:
                 try:
                     attempt, certificate = mend(plan, original, attempt, error)
+                except CannotOpenError as unmendable:  # nor does the engine take the unrewritten graph
+                    assert unmendable.__cause__ is not None
+                    raise unmendable.__cause__ from error
                 except VerificationError as unmendable:
                     raise blame(unmendable, reference, original, reopen) from unmendable
                 after = _cost(ir.load(attempt.files[-1]), sizes)

@@ -17,7 +17,7 @@ from cnnc.verify.local import LocalProof
 from cnnc_passes import pipeline
 from cnnc_passes.driver import Driver, Instance
 from cnnc_passes.rewrite import Change, Rewrite, constant, new_constant
-from cnnc_runtime.errors import UnsupportedModelError, VerificationError
+from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError, VerificationError
 from tests.nets import Residual, randomize_statistics
 
 X = torch.zeros(1, 3, 12, 12)
@@ -146,3 +146,18 @@ def test_a_driver_leaves_out_what_it_is_told_to() -> None:
     bound.run(law)
     assert [one.key for one in bound.instances if one.applied] == [keys[0], keys[2]]
     assert [one.reason for one in bound.instances if one.dropped] == ["shown wrong"]
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_rewrite_after_which_the_engine_cannot_open_the_artifact_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = attempt_module.Engine
+
+    def picky(path: Path, **options: str) -> attempt_module.Engine:
+        if b".shifted" in path.read_bytes():
+            raise InvalidInputError("cannot be used: Failed to find node output")
+        return real(path, **options)
+
+    monkeypatch.setattr(LocalProof, "__call__", lambda self, change: None)
+    monkeypatch.setattr(attempt_module, "Engine", picky)
+    (dropped,) = cnnc.compile(Residual(), X).report.passes.dropped()
+    assert dropped.law == "test-mend" and "Failed to find node output" in dropped.reason
