@@ -123,8 +123,8 @@ def main() -> None:
             print(f"{net}: {error}", flush=True)
             continue
         show(net, results[net])
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        if options.json:  # after each net: a sweep of hours may be stopped
+            options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,20 @@
-"""What every layer costs: parameters, MACs, memory; convolution against fully connected; the size formula."""
+"""What every layer costs: parameters, MACs, memory; convolution against fully connected; geometry; time."""
 
 from cnnc.analysis.analyze import analyze, analyze_model
-from cnnc.analysis.result import Analysis, FullyConnected, Layer, Totals
+from cnnc.analysis.formats import SCHEMA_VERSION
+from cnnc.analysis.kinds import KINDS
+from cnnc.analysis.layer import ConvolutionForm, FullyConnected, Layer
+from cnnc.analysis.result import Analysis, KindTotals, Totals
 
-__all__ = ["Analysis", "FullyConnected", "Layer", "Totals", "analyze", "analyze_model"]
+__all__ = [
+    "KINDS",
+    "SCHEMA_VERSION",
+    "Analysis",
+    "ConvolutionForm",
+    "FullyConnected",
+    "KindTotals",
+    "Layer",
+    "Totals",
+    "analyze",
+    "analyze_model",
+]

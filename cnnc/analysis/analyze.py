@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from cnnc.analysis.dense import as_fully_connected
+from cnnc.analysis.dense import as_convolution, as_fully_connected
 from cnnc.analysis.inputs import batch_size, fix_input_shapes, require_known_inputs
-from cnnc.analysis.memory import peak_activation_bytes
+from cnnc.analysis.kinds import kind_of
+from cnnc.analysis.layer import FullyConnected, Layer
+from cnnc.analysis.memory import memory_of
 from cnnc.analysis.names import layer_name
-from cnnc.analysis.result import Analysis, FullyConnected, Layer, Totals
-from cnnc_passes.costs import model_cost, node_cost
+from cnnc.analysis.parameters import constants_of, running_statistics
+from cnnc.analysis.result import Analysis, Totals
+from cnnc_passes.costs import Cost, model_cost, node_cost
 from cnnc_passes.infer_shapes import InferShapes
+from cnnc_passes.operations import is_counted
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.shapes import size_formula
 from cnnc_passes.sizes import concrete_shape, with_batch_of_one
@@ -35,6 +40,7 @@ def analyze(
     source: str | os.PathLike[str] | ir.Model | nn.Module,
     example: Example | None = None,
     *,
+    weights: str | os.PathLike[str] | None = None,
     input_shapes: Sequence[str] | None = None,
     arguments: Mapping[str, str] | None = None,
 ) -> Analysis:
@@ -44,6 +50,7 @@ def analyze(
         source: an .onnx file (PyTorch is not needed for it), a zoo name, `file.py:factory`, `pkg.mod:factory`,
             a module, or a graph.
         example: example inputs of a module: a tensor, a tuple, or a dict by parameter name.
+        weights: a checkpoint to load into the module; costs do not depend on it.
         input_shapes: `["x:1,3,224,224"]`, for open sizes; the batch counts as 1 unless given here.
         arguments: keyword arguments of the factory, as text.
 
@@ -58,7 +65,7 @@ def analyze(
     if isinstance(source, ir.Model):
         model, name = source.clone(), source.graph.name or "model"
     else:
-        found = resolve(source, arguments=arguments)
+        found = resolve(source, arguments=arguments, weights=weights)
         name = found.name
         model = load_onnx(found.path) if found.path is not None else _export(found, example, input_shapes or ())
     sizes = fix_input_shapes(model, shapes)
@@ -92,16 +99,24 @@ def analyze_model(model: ir.Model, *, name: str, sizes: Mapping[str, int] | None
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
     InferShapes()(graph)
     cost = model_cost(graph, sizes)
-    layers = tuple(_layer(node, sizes, cost.macs) for node in _layers(graph.graph))
-    totals = Totals(
-        params=cost.params,
-        macs=cost.macs,
-        flops=cost.flops,
-        weight_bytes=cost.weight_bytes,
-        peak_activation_bytes=peak_activation_bytes(graph.graph, sizes),
-        fully_connected=_without_convolutions(layers),
+    nodes = list(_layers(graph.graph))
+    layers = tuple(_layer(node, sizes, cost.macs) for node in nodes)
+    batch = batch_size(graph, sizes)
+    memory = memory_of(graph.graph, sizes, batch=batch, weight_bytes=cost.weight_bytes)
+    return Analysis(
+        name=name,
+        batch=batch,
+        totals=_totals(cost, memory.peak_bytes, layers),
+        layers=layers,
+        constants=constants_of(graph.graph),
+        memory=memory,
+        uncounted=dict(Counter(op_name(node) for node in nodes if not is_counted(node))),
+        valid_sizes=(),
+        unread_input=(),
+        source=_source_cost(model),
+        model=graph,
+        sizes=dict(sizes),
     )
-    return Analysis(name, batch_size(graph, sizes), totals, layers, _source_cost(model), graph)
 
 
 def _layers(graph: ir.Graph) -> Iterator[ir.Node]:
@@ -117,17 +132,26 @@ def _layer(node: ir.Node, sizes: Mapping[str, int], all_macs: int) -> Layer:
     cost = node_cost(node, sizes)
     return Layer(
         name=layer_name(node),
+        output=str(node.outputs[0].name),
         op=op_name(node),
+        kind=kind_of(node),
         input_shapes=tuple(
             concrete_shape(value, sizes) for value in node.inputs if value is not None and value.const_value is None
         ),
         output_shape=concrete_shape(node.outputs[0], sizes),
         size_formula=_size_formulas(node, sizes),
         params=cost.params,
+        statistics=sum(value.const_value.size for value in running_statistics(node) if value.const_value is not None),
         macs=cost.macs,
         flops=cost.flops,
+        weight_bytes=cost.weight_bytes,
+        read_bytes=cost.read_bytes,
+        written_bytes=cost.written_bytes,
         macs_share=cost.macs / all_macs if all_macs else 0.0,
         fully_connected=as_fully_connected(node, sizes),
+        convolution=as_convolution(node, sizes),
+        receptive_field=None,
+        unread=(),
     )
 
 
@@ -139,9 +163,22 @@ def _size_formulas(node: ir.Node, sizes: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(map(size_formula, shape[2:], windows))
 
 
-def _without_convolutions(layers: Sequence[Layer]) -> FullyConnected:
-    costs = [layer.fully_connected or layer for layer in layers]
-    return FullyConnected(params=sum(cost.params for cost in costs), macs=sum(cost.macs for cost in costs))
+def _totals(cost: Cost, peak_bytes: int, layers: Sequence[Layer]) -> Totals:
+    dense = [layer.fully_connected or FullyConnected(layer.params, layer.macs, layer.weight_bytes) for layer in layers]
+    return Totals(
+        params=cost.params,
+        macs=cost.macs,
+        flops=cost.flops,
+        weight_bytes=cost.weight_bytes,
+        read_bytes=cost.read_bytes,
+        written_bytes=cost.written_bytes,
+        peak_activation_bytes=peak_bytes,
+        fully_connected=FullyConnected(
+            params=sum(layer.params for layer in dense),
+            macs=sum(layer.macs for layer in dense),
+            weight_bytes=sum(layer.weight_bytes for layer in dense),
+        ),
+    )
 
 
 def _source_cost(model: ir.Model) -> dict[str, int] | None:

@@ -1,59 +1,24 @@
-"""What an analysis found: a line a layer, and the totals; plain data, exact numbers."""
+"""What an analysis found: a line a layer, the totals, and what was measured; plain data, exact numbers."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
-from typing import Any
+import functools
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-__all__ = ["SCHEMA_VERSION", "Analysis", "FullyConnected", "Layer", "Totals"]
+from cnnc.analysis.layer import FullyConnected, Layer
+from cnnc.analysis.memory import Memory
+from cnnc.analysis.parameters import Constants
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    import pandas
 
+    from cnnc.analysis.activations import ActivationHealth
+    from cnnc.analysis.timing import Timing
 
-@dataclasses.dataclass(frozen=True)
-class FullyConnected:
-    """Parameters and MACs of the fully connected layers that would compute the same."""
-
-    params: int
-    macs: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Layer:
-    """One operator of the graph.
-
-    Attributes:
-        name: the PyTorch module's path where the exporter recorded it, else the node's name.
-        op: the ONNX operator, `com.microsoft::FusedConv` for those of other domains.
-        input_shapes: of the activations it reads; weights are not among them.
-        output_shape: of its first output; None where it depends on the data.
-        size_formula: per spatial axis, how the output size comes about, its numbers filled in.
-        params, macs, flops: see `cnnc_passes.costs.Cost`.
-        macs_share: of the model's MACs, 0 to 1.
-        fully_connected: the dense layer that a convolution stands for, which connects every input value to
-            every output value; None for any other operator.
-    """
-
-    name: str
-    op: str
-    input_shapes: tuple[tuple[int, ...] | None, ...]
-    output_shape: tuple[int, ...] | None
-    size_formula: tuple[str, ...]
-    params: int
-    macs: int
-    flops: int
-    macs_share: float
-    fully_connected: FullyConnected | None
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times the parameters a fully connected layer would have; None where there is no such layer."""
-        return self.fully_connected.params / self.params if self.fully_connected and self.params else None
+__all__ = ["Analysis", "KindTotals", "Totals"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +29,8 @@ class Totals:
         params: learned values; shared ones count once.
         macs, flops: of one inference at `Analysis.batch`.
         weight_bytes: of all constants.
-        peak_activation_bytes: the most that live activations take at once, in the graph's order of execution.
+        read_bytes, written_bytes: of all layers, from and to memory, if no two of them are fused.
+        peak_activation_bytes: the most that live activations take at once, in the engine's order of execution.
         fully_connected: the same model with every convolution replaced by its fully connected layer.
     """
 
@@ -72,6 +38,8 @@ class Totals:
     macs: int
     flops: int
     weight_bytes: int
+    read_bytes: int
+    written_bytes: int
     peak_activation_bytes: int
     fully_connected: FullyConnected
 
@@ -82,6 +50,18 @@ class Totals:
 
 
 @dataclasses.dataclass(frozen=True)
+class KindTotals:
+    """Sums over the layers of one kind; see `Totals`. `layers` is their number. Shared parameters count at each."""
+
+    layers: int
+    params: int
+    macs: int
+    flops: int
+    read_bytes: int
+    written_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Analysis:
     """What every layer of a model costs.
 
@@ -89,61 +69,82 @@ class Analysis:
         name: of the model, as it was named.
         batch: the batch size that MACs, FLOPs and bytes are counted at.
         totals, layers: the costs.
+        constants: what the graph's constants are.
+        memory: weights, and activations by liveness.
+        uncounted: operators whose FLOPs are not known here, and how many nodes of each there are.
+        valid_sizes: per input with height and width (or length), the sizes that the graph accepts, in words.
+        unread_input: per spatial axis of the first input, which rows or columns no output depends on; "" for none.
         source: the costs of the network from which cnnc compiled this model, before any rewrite, if it says so.
         model: the graph, with its shapes.
+        sizes: the values of its open sizes that the figures hold for.
+        timing: measured times, where they were asked for.
+        activations: the activations on real data, where they were asked for.
     """
 
     name: str
     batch: int
     totals: Totals
     layers: tuple[Layer, ...]
+    constants: Constants
+    memory: Memory
+    uncounted: dict[str, int]
+    valid_sizes: tuple[str, ...]
+    unread_input: tuple[str, ...]
     source: dict[str, int] | None
     model: ir.Model = dataclasses.field(repr=False, compare=False)
+    sizes: dict[str, int] = dataclasses.field(repr=False)
+    timing: Timing | None = None
+    activations: ActivationHealth | None = None
 
     @property
     def convention(self) -> str:
         """What the numbers count, in one line."""
         return f"1 MAC = 2 FLOPs; MACs of convolution and fully connected layers; batch {self.batch}"
 
+    @functools.cached_property
+    def expressions(self) -> dict[str, str]:
+        """MACs and FLOPs in the sizes that the model leaves open, `{"macs": "1814073344*batch", ...}`; or nothing."""
+        from cnnc.analysis.expressions import cost_expressions
+
+        return cost_expressions(self.model.graph)
+
+    def by_kind(self) -> dict[str, KindTotals]:
+        """Layers, parameters, MACs, FLOPs and bytes by kind of layer, in the order of `KINDS`; empty kinds left out."""
+        from cnnc.analysis.kinds import KINDS
+
+        names = [field.name for field in dataclasses.fields(KindTotals) if field.name != "layers"]
+        found = {}
+        for kind in KINDS:
+            layers = [layer for layer in self.layers if layer.kind == kind]
+            sums = {name: sum(getattr(layer, name) for layer in layers) for name in names}
+            if layers:
+                found[kind] = KindTotals(layers=len(layers), **sums)
+        return found
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: exact integers, shapes as lists."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "model": self.name,
-            "batch": self.batch,
-            "convention": self.convention,
-            "totals": dataclasses.asdict(self.totals),
-            "source": self.source,
-            "layers": [{**dataclasses.asdict(layer), "ratio": layer.ratio} for layer in self.layers],
-        }
+        """Plain data: exact integers, shapes as lists; the schema is in docs/analysis.md."""
+        from cnnc.analysis.formats import as_dict
+
+        return as_dict(self)
 
     def to_json(self) -> str:
         """One JSON document."""
-        return json.dumps(self.to_dict())
+        from cnnc.analysis.formats import as_json
+
+        return as_json(self)
 
     def to_csv(self) -> str:
         """A header and one line a layer; sizes are joined by `x`, several inputs by a space."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(
-            [
-                *("name", "op", "input_shapes", "output_shape", "size_formula", "params", "macs", "flops"),
-                *("macs_share", "fully_connected_params", "fully_connected_macs"),
-            ]
-        )
-        for layer in self.layers:
-            dense = layer.fully_connected
-            inputs = " ".join(map(_joined, layer.input_shapes))
-            formulas = "; ".join(layer.size_formula)
-            writer.writerow(
-                [
-                    *(layer.name, layer.op, inputs, _joined(layer.output_shape), formulas),
-                    *(layer.params, layer.macs, layer.flops, layer.macs_share),
-                    *((dense.params, dense.macs) if dense else ("", "")),
-                ]
-            )
-        return text.getvalue()
+        from cnnc.analysis.formats import as_csv
 
+        return as_csv(self)
 
-def _joined(shape: tuple[int, ...] | None) -> str:
-    return "?" if shape is None else "x".join(map(str, shape))
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A row a layer, the columns of the CSV.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        from cnnc.analysis.formats import as_dataframe
+
+        return as_dataframe(self)

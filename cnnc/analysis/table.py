@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnnc.analysis.result import Analysis, Layer
+from cnnc.analysis.layer import Layer
+from cnnc.analysis.result import Analysis
 
 __all__ = ["footer", "human", "layer_table", "print_analysis"]
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import cast
 
 import onnx_ir as ir
 
+from cnnc_passes import operations
 from cnnc_passes.learned import learned_values
+from cnnc_passes.operations import ShapeOf
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.sizes import concrete_shape, with_batch_of_one
-from cnnc_passes.windows import CONVOLUTIONS, POOLINGS
 from cnnc_runtime.errors import UsageError
 
 __all__ = ["Cost", "model_cost", "node_cost", "value_bytes"]
@@ -25,7 +27,7 @@ class Cost:
         params: values that training learned: weights and biases, normalization scale and shift, PReLU slopes.
             Running means and variances are measured, not learned, and do not count.
         macs: multiply-accumulates of convolutions, matrix products and recurrent layers; adding a bias is none.
-        flops: 2 per MAC; for a node without MACs, its elementwise operations (`_PER_OUTPUT`, `_PER_INPUT`).
+        flops: 2 per MAC; for a node without MACs, its elementwise operations (`operations.py`).
         weight_bytes: every constant that is read, running statistics among them.
         read_bytes: all inputs, constants included; none for a view (Reshape, Flatten, ...).
         written_bytes: all outputs; none for a view.
@@ -37,24 +39,6 @@ class Cost:
     weight_bytes: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
-
-
-# FLOPs of one output element. Exponentials and the like count 1: what they cost differs between machines.
-_PER_OUTPUT = {
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Abs", "Neg", "Sqrt", "Exp", "Log", "Erf"), 1),
-    **dict.fromkeys(("Relu", "PRelu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "Elu", "Selu", "Celu"), 1),
-    **dict.fromkeys(("Gelu", "HardSigmoid", "HardSwish", "Mish", "Softplus", "Softsign"), 1),
-    "BatchNormalization": 2,  # a multiplication and an addition: in inference the statistics are constants
-    "Softmax": 3,  # exponential, sum, division
-    "LogSoftmax": 3,
-}
-# FLOPs of one input element: reductions read each once; normalizations take mean, variance, scale and shift.
-_PER_INPUT = {
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), 1),
-    **dict.fromkeys(("InstanceNormalization", "LayerNormalization", "GroupNormalization"), 7),
-}
-_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"})  # another shape on the same bytes
-_RECURRENT = frozenset({"RNN", "GRU", "LSTM"})
 
 
 def node_cost(node: ir.Node, sizes: Mapping[str, int] | None = None) -> Cost:
@@ -69,12 +53,13 @@ def node_cost(node: ir.Node, sizes: Mapping[str, int] | None = None) -> Cost:
     """
     sizes = sizes or {}
     constants = _constants(node)
-    macs = _macs(node, sizes)
-    moves = op_name(node) not in _VIEWS
+    macs = cast(int, operations.macs(node, _shape_reader(node, sizes, needed=True)))
+    elementwise = cast(int, operations.elementwise_flops(node, _shape_reader(node, sizes, needed=False)))
+    moves = op_name(node) not in operations.VIEWS
     return Cost(
         params=sum(_elements(value, sizes) for value in learned_values(node)),
         macs=macs,
-        flops=2 * macs or _elementwise(node, sizes),
+        flops=2 * macs or elementwise,
         weight_bytes=sum(value_bytes(value, sizes) for value in constants),
         read_bytes=sum(value_bytes(value, sizes) for value in set(filter(None, node.inputs))) if moves else 0,
         written_bytes=sum(value_bytes(value, sizes) for value in node.outputs) if moves else 0,
@@ -110,44 +95,20 @@ def model_cost(model: ir.Model, sizes: Mapping[str, int] | None = None) -> Cost:
     )
 
 
-def _macs(node: ir.Node, sizes: Mapping[str, int]) -> int:
-    """Outputs times the products summed into each; for a transposed convolution, inputs times their fan-out."""
-    op = op_name(node)
-    if op in CONVOLUTIONS:
-        counted = node.inputs[0] if op == "ConvTranspose" else node.outputs[0]
-        weight = _shape(node.inputs[1], sizes, node)
-        return math.prod(_shape(counted, sizes, node)) * math.prod(weight[1:])
-    if op == "Gemm":
-        a = _shape(node.inputs[0], sizes, node)
-        inner = a[0] if node.attributes.get_int("transA", 0) else a[1]
-        return math.prod(_shape(node.outputs[0], sizes, node)) * inner
-    if op == "MatMul":
-        return math.prod(_shape(node.outputs[0], sizes, node)) * _shape(node.inputs[0], sizes, node)[-1]
-    if op in _RECURRENT:  # two products a step, with the input and with the state
-        steps = math.prod(_shape(node.inputs[0], sizes, node)[:2])
-        return steps * sum(math.prod(_shape(weight, sizes, node)) for weight in node.inputs[1:3])
-    return 0
+def _shape_reader(node: ir.Node, sizes: Mapping[str, int], *, needed: bool) -> ShapeOf:
+    """The values' shapes in numbers. Raises UsageError, naming the node, for a shape that is `needed` and unknown."""
 
+    def shape_of(value: ir.Value) -> tuple[int, ...] | None:
+        shape = concrete_shape(value, sizes)
+        if shape is None and needed:
+            raise UsageError(f"{op_name(node)} {node.name!r}: the shape of {value.name!r} is not known")
+        return shape
 
-def _elementwise(node: ir.Node, sizes: Mapping[str, int]) -> int:
-    op = op_name(node)
-    if op in POOLINGS:
-        window = math.prod(node.attributes["kernel_shape"].as_ints())
-        return window * _elements(node.outputs[0], sizes)
-    if op in _PER_INPUT and node.inputs[0] is not None:
-        return _PER_INPUT[op] * _elements(node.inputs[0], sizes)
-    return _PER_OUTPUT.get(op, 0) * _elements(node.outputs[0], sizes)
+    return shape_of
 
 
 def _constants(node: ir.Node) -> set[ir.Value]:
     return {value for value in node.inputs if value is not None and value.const_value is not None}
-
-
-def _shape(value: ir.Value | None, sizes: Mapping[str, int], node: ir.Node) -> tuple[int, ...]:
-    shape = None if value is None else concrete_shape(value, sizes)
-    if shape is None:
-        raise UsageError(f"{op_name(node)} {node.name!r}: the shape of {value and value.name!r} is not known")
-    return shape
 
 
 def _elements(value: ir.Value, sizes: Mapping[str, int]) -> int:

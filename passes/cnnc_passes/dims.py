@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -50,8 +51,10 @@ def may_equal(a: Dim, b: Dim) -> bool:
 
 
 def product(sizes: Iterable[Dim]) -> Dim:
-    """Of all sizes; 1 of none."""
-    return functools.reduce(operator.mul, sizes, 1)
+    """Of all sizes; 1 of none. Numbers first: each product with a symbol is a symbolic one, which is slow."""
+    every = list(sizes)
+    numbers = math.prod(size for size in every if isinstance(size, int))
+    return functools.reduce(operator.mul, (size for size in every if not isinstance(size, int)), numbers)
 
 
 def quotient(have: Dim, want: Dim) -> Dim:

@@ -48,7 +48,7 @@ def test_table_and_csv(net: str) -> None:
     assert "(32 - 5)/1 + 1 = 28" in table.stdout and "14.5 M" in table.stdout
     assert table.stdout.rstrip().endswith("batch 1")
     rows = CliRunner().invoke(command, [net, "--csv", "--input-shape", "1,3,32,32"]).stdout.splitlines()
-    assert rows[1].startswith("conv,Conv,1x3x32x32,1x6x28x28,")
+    assert rows[1].startswith("conv,y,Conv,convolution,1x3x32x32,1x6x28x28,")
 
 
 @pytest.mark.parametrize(

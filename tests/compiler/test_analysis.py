@@ -50,7 +50,7 @@ def test_six_filters_against_fully_connected() -> None:
     assert layer.params == 456
     assert layer.output_shape == (1, 6, 28, 28)
     assert layer.size_formula == ("(32 - 5)/1 + 1 = 28",) * 2
-    assert layer.fully_connected == FullyConnected(params=14_455_392, macs=3072 * 4704)
+    assert layer.fully_connected == FullyConnected(14_455_392, macs=3072 * 4704, weight_bytes=4 * 14_455_392)
     dense = nn.Linear(3072, 4704, device="meta")  # as PyTorch counts it
     assert sum(p.numel() for p in dense.parameters()) == 14_455_392
     assert layer.ratio == 14_455_392 / 456
@@ -59,7 +59,7 @@ def test_six_filters_against_fully_connected() -> None:
 def test_without_bias_the_fully_connected_layer_has_none() -> None:
     (layer,) = lecture_case(bias=False).layers
     assert layer.params == 450
-    assert layer.fully_connected == FullyConnected(params=3072 * 4704, macs=3072 * 4704)
+    assert layer.fully_connected == FullyConnected(3072 * 4704, 3072 * 4704, 4 * 3072 * 4704)
 
 
 @pytest.mark.parametrize("name", ["lenet5", "alexnet", "resnet50"])
@@ -131,12 +131,13 @@ def test_peak_memory_is_the_largest_set_of_live_activations() -> None:
 def test_json_has_the_documented_keys_and_exact_numbers(found: Analysis) -> None:
     document = json.loads(found.to_json())
     assert document == json.loads(json.dumps(found.to_dict()))
-    assert (document["schema_version"], document["model"], document["batch"]) == (1, "resnet18", 1)
+    assert (document["schema_version"], document["model"], document["batch"]) == (2, "resnet18", 1)
     assert "1 MAC = 2 FLOPs" in document["convention"]
     assert {"params", "macs", "flops", "weight_bytes", "peak_activation_bytes"} <= set(document["totals"])
     first = document["layers"][0]
     assert {"name", "op", "input_shapes", "output_shape", "params", "macs", "flops", "fully_connected"} <= set(first)
-    assert first["fully_connected"] == {"params": 150528 * 802816, "macs": 150528 * 802816}
+    dense = 150528 * 802816
+    assert first["fully_connected"] == {"params": dense, "macs": dense, "weight_bytes": 4 * dense}
     assert (first["input_shapes"], first["output_shape"]) == ([[1, 3, 224, 224]], [1, 64, 112, 112])
 
 
@@ -177,10 +178,10 @@ def test_open_sizes_are_asked_for_and_settled() -> None:
         cnnc.analyze(model)
     at_32 = cnnc.analyze(model, input_shapes=["1,3,32,32"])
     assert at_32.totals.macs == 6 * 28 * 28 * 75
-    assert at_32.layers[0].fully_connected == FullyConnected(14_455_392, 3072 * 4704)
+    assert at_32.layers[0].fully_connected == FullyConnected(14_455_392, 3072 * 4704, 4 * 14_455_392)
     at_batch_8 = cnnc.analyze(model, input_shapes=["input:8,3,32,32"])
     assert (at_batch_8.batch, at_batch_8.totals.macs) == (8, 8 * at_32.totals.macs)
-    assert at_batch_8.layers[0].fully_connected == FullyConnected(14_455_392, 8 * 3072 * 4704)
+    assert at_batch_8.layers[0].fully_connected == FullyConnected(14_455_392, 8 * 3072 * 4704, 4 * 14_455_392)
     with pytest.raises(UsageError, match="has the shape"):
         cnnc.analyze(model, input_shapes=["1,4,32,32"])
     with pytest.raises(UsageError, match="no input is named 'y'"):
