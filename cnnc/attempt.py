@@ -1,4 +1,4 @@
-"""One attempt at an artifact: rewrite the graph, write it, run it where it will serve, compare; and repair by more."""
+"""One attempt at an artifact: rewrite the graph, write it, run it where it will serve, compare."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from cnnc.artifact import write_model
 from cnnc.fingerprint import hashes
 from cnnc.memory import release_memory
 from cnnc.verify import Certificate, LocalProof, Reference, verify
-from cnnc.verify.bisect import Drop, repair
+from cnnc.verify.bisect import Drop
 from cnnc.verify.census import Census, census
-from cnnc_passes.driver import Instance
 from cnnc_passes.pipeline import Report, Target, optimize, pipeline_for
 from cnnc_runtime.engine import Engine
 from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError, VerificationError
 
-__all__ = ["Attempt", "CannotOpenError", "Plan", "build", "check", "fusion", "mend"]
+__all__ = ["Attempt", "CannotOpenError", "Plan", "build", "check", "fusion"]
 
 
 class CannotOpenError(VerificationError):
@@ -62,7 +61,9 @@ class Attempt:
     local: LocalProof | None
 
 
-def build(plan: Plan, model: ir.Model, *, limit: int | None = None, drop: Sequence[Drop] = ()) -> Attempt:
+def build(
+    plan: Plan, model: ir.Model, *, limit: int | None = None, drop: Sequence[Drop] = (), careful: bool = False
+) -> Attempt:
     """Rewrite `model`, in place, and write it.
 
     Args:
@@ -70,12 +71,13 @@ def build(plan: Plan, model: ir.Model, *, limit: int | None = None, drop: Sequen
         model: the unrewritten graph.
         limit: apply no more instances than this (and no more than the plan's own limit).
         drop: instances to leave out.
+        careful: with the rewrites that spend time on less rounding.
     """
     local = LocalProof(plan.reference.seed) if plan.reference is not None else None
     limits = [one for one in (limit, plan.limit) if one is not None]
     passes = optimize(
         model,
-        pipeline_for(plan.target, plan.ranges),
+        pipeline_for(plan.target, plan.ranges, careful=careful),
         skip=plan.skip,
         only=plan.only,
         limit=min(limits) if limits else None,
@@ -106,32 +108,6 @@ def check(plan: Plan, attempt: Attempt) -> Certificate:
             optimization="all",
         )
     return dataclasses.replace(certificate, local=attempt.local.to_dict(), hashes=attempt.hashes)
-
-
-def mend(plan: Plan, original: Path, failed: Attempt, error: VerificationError) -> tuple[Attempt, Certificate]:
-    """Find the rewrites that broke the artifact, leave them out, and prove the rest.
-
-    Args:
-        plan: of the attempt that failed.
-        original: the unrewritten graph, as a file.
-        failed, error: the attempt, and how it failed.
-
-    Raises:
-        VerificationError: no rewrite is at fault.
-    """
-    proved: dict[tuple[int | None, int], tuple[Attempt, Certificate]] = {}
-
-    def again(limit: int | None, drops: Sequence[Drop]) -> tuple[list[Instance], VerificationError | None]:
-        attempt = build(plan, ir.load(original), limit=limit, drop=drops)
-        applied = [one for one in attempt.passes.instances if one.applied]
-        try:
-            proved[limit, len(drops)] = (attempt, check(plan, attempt))
-        except VerificationError as failure:
-            return applied, failure
-        return applied, None
-
-    drops = repair(again, [one for one in failed.passes.instances if one.applied], error)
-    return proved[None, len(drops)]
 
 
 def fusion(plan: Plan, original: Path, attempt: Attempt, device: str) -> tuple[Census, Census]:

@@ -15,10 +15,10 @@ import onnx_ir as ir
 
 from cnnc._version import __version__
 from cnnc.artifact import append_metadata, check_writable, publish, scratch_beside, write_model
-from cnnc.attempt import CannotOpenError, Plan, build, check, fusion, mend
-from cnnc.blame import blame
+from cnnc.attempt import Plan, build, check, fusion
 from cnnc.frontend import Frontend, open_source
 from cnnc.memory import release_memory
+from cnnc.mend import repaired
 from cnnc.verify import Case, Certificate, Inputs, Reference, refer
 from cnnc.verify.census import Census, regressions
 from cnnc.verify.samples import read_samples
@@ -188,13 +188,7 @@ def compile(
             try:
                 certificate = check(plan, attempt)
             except VerificationError as error:
-                try:
-                    attempt, certificate = mend(plan, original, attempt, error)
-                except CannotOpenError as unmendable:  # nor does the engine take the unrewritten graph
-                    assert unmendable.__cause__ is not None
-                    raise unmendable.__cause__ from error
-                except VerificationError as unmendable:
-                    raise blame(unmendable, reference, original, reopen) from unmendable
+                attempt, certificate = repaired(plan, original, attempt, error, reopen)
                 after = _cost(ir.load(attempt.files[-1]), sizes)
             fused = fusion(plan, original, attempt, certificate.device)
             for regression in regressions(*fused):

@@ -13,6 +13,7 @@ from cnnc_passes.driver import Driver, Instance, Key, Prove
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_passes.laws.constant_reshape import ConstantReshape
 from cnnc_passes.laws.drop_noops import DropNoops
+from cnnc_passes.laws.expand_instancenorm import ExpandInstancenorm
 from cnnc_passes.laws.explicit_pads import ExplicitPads
 from cnnc_passes.laws.fold_batchnorm import FoldBatchNorm
 from cnnc_passes.laws.fold_bias import FoldBias
@@ -111,6 +112,9 @@ _CLEAN_UP: Pipeline = (
     common.RemoveUnusedNodesPass(),
 )
 
+# What a network needs whose proof fails without it: the engine rounds more than PyTorch does there.
+_CAREFUL: Pipeline = (ExpandInstancenorm(),)
+
 # What only some engines understand comes last, so that every law above sees standard operators.
 _LOWER: dict[str, Pipeline] = {
     "onnxruntime": (FuseActivation(),),
@@ -125,12 +129,15 @@ _FINISH: Pipeline = (
 )
 
 
-def pipeline_for(target: Target = "onnxruntime", ranges: Mapping[str, tuple[float, float]] | None = None) -> Pipeline:
+def pipeline_for(
+    target: Target = "onnxruntime", ranges: Mapping[str, tuple[float, float]] | None = None, *, careful: bool = False
+) -> Pipeline:
     """The passes for `target`, in order, for one compilation.
 
     Args:
         target: which engines the artifact is for.
         ranges: the values that the graph's inputs may take, (lowest, highest) by name, where the caller promises.
+        careful: spend time on less rounding.
 
     Raises:
         UsageError: there is no such target.
@@ -139,12 +146,15 @@ def pipeline_for(target: Target = "onnxruntime", ranges: Mapping[str, tuple[floa
         raise UsageError(f"`target` is {target!r}: choose {', '.join(_LOWER)}")
     algebra = (*_MERGE, *_RECOGNISE[target], *_ALGEBRA, PruneConstant(ranges or {}))
     cleaned = (MonotoneAfterPool(), *_CLEAN_UP)
-    return (*_PREPARE, *_NORMALIZE, algebra, *cleaned, *_LOWER[target], *_FINISH)
+    spent = _CAREFUL if careful else ()
+    return (*_PREPARE, *_NORMALIZE, algebra, *cleaned, *spent, *_LOWER[target], *_FINISH)
 
 
 def named_passes(pipeline: Iterable[Step] | None = None) -> dict[str, Named]:
     """The passes that have a name on the command line (all but the plumbing), in order; by default of every target."""
-    every = pipeline if pipeline is not None else [*pipeline_for("portable"), *pipeline_for("onnxruntime")]
+    every = (
+        pipeline if pipeline is not None else [*pipeline_for("portable", careful=True), *pipeline_for("onnxruntime")]
+    )
     single = [one for step in every for one in (step if isinstance(step, tuple) else (step,))]
     return {step.name: step for step in single if isinstance(step, Rewrite | Simplify | InferShapes)}
 

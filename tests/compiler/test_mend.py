@@ -39,7 +39,7 @@ class ShiftKernel(Rewrite):
 
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_a_wrong_law(*args: object) -> pipeline.Pipeline:
+    def with_a_wrong_law(*args: object, **options: object) -> pipeline.Pipeline:
         steps = pipeline.pipeline_for()
         lowering = next(i for i, step in enumerate(steps) if getattr(step, "name", "") == "fuse-activation")
         return (*steps[:lowering], ShiftKernel(), *steps[lowering:])
@@ -161,3 +161,21 @@ def test_a_rewrite_after_which_the_engine_cannot_open_the_artifact_is_left_out(m
     monkeypatch.setattr(attempt_module, "Engine", picky)
     (dropped,) = cnnc.compile(Residual(), X).report.passes.dropped()
     assert dropped.law == "test-mend" and "Failed to find node output" in dropped.reason
+
+
+def test_a_network_that_the_engine_rounds_too_much_is_computed_with_care(caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(1, 8), nn.Conv2d(8, 4, 1)).eval()
+    with caplog.at_level("WARNING", logger="cnnc"):
+        report = cnnc.compile(net, torch.zeros(2, 3, 96, 96), opset=20).report
+    assert report.passes.applied()["expand-instancenorm"] == 1
+    assert report.certificate is not None
+    assert "expand-instancenorm prevents it" in caplog.text
+
+
+def test_and_without_that_care_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnc.mend._with_care", lambda *_: None)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(1, 8), nn.Conv2d(8, 4, 1)).eval()
+    with pytest.raises(VerificationError, match="differs from its source already"):
+        cnnc.compile(net, torch.zeros(2, 3, 96, 96), opset=20)

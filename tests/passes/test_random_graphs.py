@@ -20,7 +20,8 @@ from tests.contract.blocks import Sample
 from tests.contract.graphs import model, node, run_exactly, run_on_engine, weights
 from tests.passes.random_graphs import RandomGraph, random_graphs
 
-LAWS = {name for name, step in named_passes().items() if isinstance(step, Rewrite)}
+STEPS = [step for target in TARGETS for step in pipeline_for(target)]
+LAWS = {name for name, step in named_passes(STEPS).items() if isinstance(step, Rewrite)}
 _COMMON = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 Feed = dict[str, np.ndarray]
