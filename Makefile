@@ -3,12 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-all lint format wheel clean
+.PHONY: help demo test test-all test-peers browser lint format wheel clean
 
 help:
 	@echo "make demo      train LeNet-5 on handwritten digits, compile it, run it, take it apart"
 	@echo "make test      lint, types, tests, and the wheel in a clean environment"
 	@echo "make test-all  the same with the slow sweeps"
+	@echo "make test-peers  the costs against the tools whose conventions they follow"
 	@echo "make format    let ruff format and fix"
 	@echo "make clean     remove what the above made"
 
@@ -16,13 +17,22 @@ demo: $(INSTALLED)
 	@$(BIN)/cnnc demo
 
 # One thread a worker: pools of threads on the same cores would wait for each other.
-test: lint $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "not slow" --durations=10
+test: lint $(INSTALLED) browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "not slow and not peers" --durations=10
 	$(BIN)/python tools/check_wheel.py
 
-test-all: lint $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --durations=20
+test-all: lint $(INSTALLED) browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "not peers" --durations=20
 	$(BIN)/python tools/check_wheel.py
+
+# Costs as fvcore, ptflops, torchinfo, thop and PyTorch's own counter have them, against the tools themselves.
+test-peers: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m peers --durations=10
+
+# The pages of `cnnc analyze --html` are tested in a real one.
+browser:
+	@tools/install_browser.sh
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
