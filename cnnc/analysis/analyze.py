@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from cnnc.analysis.dense import as_convolution, as_fully_connected
+from cnnc.analysis.geometry import ReceptiveField, receptive_fields, unread
 from cnnc.analysis.inputs import batch_size, fix_input_shapes, require_known_inputs
 from cnnc.analysis.kinds import kind_of
 from cnnc.analysis.layer import FullyConnected, Layer
@@ -99,8 +100,9 @@ def analyze_model(model: ir.Model, *, name: str, sizes: Mapping[str, int] | None
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
     InferShapes()(graph)
     cost = model_cost(graph, sizes)
+    fields = receptive_fields(graph.graph, sizes)
     nodes = list(_layers(graph.graph))
-    layers = tuple(_layer(node, sizes, cost.macs) for node in nodes)
+    layers = tuple(_layer(node, sizes, cost.macs, fields.get(node.outputs[0])) for node in nodes)
     batch = batch_size(graph, sizes)
     memory = memory_of(graph.graph, sizes, batch=batch, weight_bytes=cost.weight_bytes)
     return Analysis(
@@ -111,8 +113,6 @@ def analyze_model(model: ir.Model, *, name: str, sizes: Mapping[str, int] | None
         constants=constants_of(graph.graph),
         memory=memory,
         uncounted=dict(Counter(op_name(node) for node in nodes if not is_counted(node))),
-        valid_sizes=(),
-        unread_input=(),
         source=_source_cost(model),
         model=graph,
         sizes=dict(sizes),
@@ -128,7 +128,7 @@ def _layers(graph: ir.Graph) -> Iterator[ir.Node]:
             yield node
 
 
-def _layer(node: ir.Node, sizes: Mapping[str, int], all_macs: int) -> Layer:
+def _layer(node: ir.Node, sizes: Mapping[str, int], all_macs: int, field: ReceptiveField | None) -> Layer:
     cost = node_cost(node, sizes)
     return Layer(
         name=layer_name(node),
@@ -150,8 +150,8 @@ def _layer(node: ir.Node, sizes: Mapping[str, int], all_macs: int) -> Layer:
         macs_share=cost.macs / all_macs if all_macs else 0.0,
         fully_connected=as_fully_connected(node, sizes),
         convolution=as_convolution(node, sizes),
-        receptive_field=None,
-        unread=(),
+        receptive_field=field,
+        unread=tuple(axis.text if axis.count else "" for axis in unread(node, sizes)),
     )
 
 

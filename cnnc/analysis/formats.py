@@ -15,6 +15,8 @@ from cnnc_runtime.errors import UsageError
 if TYPE_CHECKING:
     import pandas
 
+    from cnnc.analysis.geometry import ReceptiveField
+
 __all__ = ["SCHEMA_VERSION", "as_csv", "as_dataframe", "as_dict", "as_json"]
 
 SCHEMA_VERSION = 2
@@ -62,8 +64,14 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "intensity": layer.intensity,
         "fully_connected": dataclasses.asdict(layer.fully_connected) if layer.fully_connected else None,
         "convolution": dataclasses.asdict(layer.convolution) if layer.convolution else None,
-        "receptive_field": field.to_dict() if field else None,
+        "receptive_field": _field(field) if field else None,
     }
+
+
+def _field(field: ReceptiveField) -> dict[str, Any]:
+    """In numbers: fractions, which upsampling makes, as floats."""
+    jump, start = (list(map(float, fractions)) for fractions in (field.jump, field.start))
+    return {"size": list(field.size), "local": list(field.local), "jump": jump, "start": start}
 
 
 def _row(layer: Layer) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from cnnc.analysis.geometry import ReceptiveField
+from cnnc.analysis.geometry import ReceptiveField
 
 __all__ = ["ConvolutionForm", "FullyConnected", "Layer"]
 

@@ -72,8 +72,6 @@ class Analysis:
         constants: what the graph's constants are.
         memory: weights, and activations by liveness.
         uncounted: operators whose FLOPs are not known here, and how many nodes of each there are.
-        valid_sizes: per input with height and width (or length), the sizes that the graph accepts, in words.
-        unread_input: per spatial axis of the first input, which rows or columns no output depends on; "" for none.
         source: the costs of the network from which cnnc compiled this model, before any rewrite, if it says so.
         model: the graph, with its shapes.
         sizes: the values of its open sizes that the figures hold for.
@@ -88,8 +86,6 @@ class Analysis:
     constants: Constants
     memory: Memory
     uncounted: dict[str, int]
-    valid_sizes: tuple[str, ...]
-    unread_input: tuple[str, ...]
     source: dict[str, int] | None
     model: ir.Model = dataclasses.field(repr=False, compare=False)
     sizes: dict[str, int] = dataclasses.field(repr=False)
@@ -107,6 +103,21 @@ class Analysis:
         from cnnc.analysis.expressions import cost_expressions
 
         return cost_expressions(self.model.graph)
+
+    @functools.cached_property
+    def valid_sizes(self) -> tuple[str, ...]:
+        """Per spatial axis of the first image-like input, the sizes that the graph takes: `multiples of 16 from 32`."""
+        from cnnc.analysis.geometry import valid_sizes
+
+        return tuple(axis.text for axis in valid_sizes(self.model, self.sizes))
+
+    @functools.cached_property
+    def unread_input(self) -> tuple[str, ...]:
+        """Per spatial axis of the first image-like input, the positions that no output depends on; "" for none."""
+        from cnnc.analysis.geometry import unread_input
+
+        images = unread_input(self.model.graph, self.sizes)
+        return tuple(axis.text if axis.count else "" for axis in next(iter(images.values()), ()))
 
     def by_kind(self) -> dict[str, KindTotals]:
         """Layers, parameters, MACs, FLOPs and bytes by kind of layer, in the order of `KINDS`; empty kinds left out."""
