@@ -69,8 +69,9 @@ def analyze(
         found = resolve(source, arguments=arguments, weights=weights)
         name = found.name
         model = load_onnx(found.path) if found.path is not None else _export(found, example, input_shapes or ())
+    open_model = model.clone() if shapes else None
     sizes = fix_input_shapes(model, shapes)
-    return analyze_model(model, name=name, sizes=sizes)
+    return analyze_model(model, name=name, sizes=sizes, open_model=open_model)
 
 
 def _export(source: Source, example: Example | None, input_shapes: Sequence[str]) -> ir.Model:
@@ -81,13 +82,16 @@ def _export(source: Source, example: Example | None, input_shapes: Sequence[str]
     return export(source.module, example_for(source, shapes=input_shapes) if example is None else example)
 
 
-def analyze_model(model: ir.Model, *, name: str, sizes: Mapping[str, int] | None = None) -> Analysis:
+def analyze_model(
+    model: ir.Model, *, name: str, sizes: Mapping[str, int] | None = None, open_model: ir.Model | None = None
+) -> Analysis:
     """Analyze a graph, which stays as it is; its weights are not read.
 
     Args:
         model: a graph, exported, rewritten or read from a file.
         name: what to call it.
         sizes: values of its symbolic sizes, `{"height": 224}`; an open batch counts as 1.
+        open_model: the graph before its open sizes were settled, for expressions in them; None if none was.
 
     Raises:
         UsageError: an input has an open size.
@@ -95,10 +99,7 @@ def analyze_model(model: ir.Model, *, name: str, sizes: Mapping[str, int] | None
     """
     sizes = with_batch_of_one(model, sizes)
     require_known_inputs(model, sizes)
-    graph = model.clone()
-    common.InlinePass()(graph)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
-    InferShapes()(graph)
+    graph = _prepared(model)
     cost = model_cost(graph, sizes)
     fields = receptive_fields(graph.graph, sizes)
     nodes = list(_layers(graph.graph))
@@ -115,8 +116,18 @@ def analyze_model(model: ir.Model, *, name: str, sizes: Mapping[str, int] | None
         uncounted=dict(Counter(op_name(node) for node in nodes if not is_counted(node))),
         source=_source_cost(model),
         model=graph,
+        open_model=graph if open_model is None else _prepared(open_model),
         sizes=dict(sizes),
     )
+
+
+def _prepared(model: ir.Model) -> ir.Model:
+    """A copy, which shares the weights: functions inlined, constants as initializers, shapes inferred."""
+    graph = model.clone()
+    common.InlinePass()(graph)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
+    InferShapes()(graph)
+    return graph
 
 
 def _layers(graph: ir.Graph) -> Iterator[ir.Node]:

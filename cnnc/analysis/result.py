@@ -74,6 +74,7 @@ class Analysis:
         uncounted: operators whose FLOPs are not known here, and how many nodes of each there are.
         source: the costs of the network from which cnnc compiled this model, before any rewrite, if it says so.
         model: the graph, with its shapes.
+        open_model: the same with the sizes open that `analyze` was given numbers for.
         sizes: the values of its open sizes that the figures hold for.
         timing: measured times, where they were asked for.
         activations: the activations on real data, where they were asked for.
@@ -88,6 +89,7 @@ class Analysis:
     uncounted: dict[str, int]
     source: dict[str, int] | None
     model: ir.Model = dataclasses.field(repr=False, compare=False)
+    open_model: ir.Model = dataclasses.field(repr=False, compare=False)
     sizes: dict[str, int] = dataclasses.field(repr=False)
     timing: Timing | None = None
     activations: ActivationHealth | None = None
@@ -102,7 +104,7 @@ class Analysis:
         """MACs and FLOPs in the sizes that the model leaves open, `{"macs": "1814073344*batch", ...}`; or nothing."""
         from cnnc.analysis.expressions import cost_expressions
 
-        return cost_expressions(self.model.graph)
+        return cost_expressions(self.open_model.graph)
 
     @functools.cached_property
     def valid_sizes(self) -> tuple[str, ...]:

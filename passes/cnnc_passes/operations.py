@@ -36,7 +36,9 @@ _PER_INPUT = {
     **dict.fromkeys(("InstanceNormalization", "LayerNormalization", "GroupNormalization"), 7),
     **dict.fromkeys(("MeanVarianceNormalization", "RMSNormalization", "LpNormalization"), 5),
 }
-VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})  # the same bytes again
+VIEWS = frozenset(  # no bytes move: the same ones again, or only their number is asked
+    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Shape", "Size"}
+)
 _MOVES = frozenset(  # copies, and what only looks at shapes or makes constants
     {"Transpose", "Concat", "Split", "Slice", "Pad", "Gather", "GatherElements", "GatherND", "Expand", "Tile", "Cast"}
     | {"Shape", "Size", "Constant", "ConstantOfShape", "Range", "DepthToSpace", "SpaceToDepth", "CastLike", "Flatten"}

@@ -59,6 +59,11 @@ def test_table_and_csv(net: str) -> None:
         (["--example", "ex.py:x"], 2, "is a graph already"),
         (["--input-shape", "1,4,32,32"], 2, "has the shape"),
         (["--input-shape", "1,3,4,4"], 3, "does not fit"),
+        (["--convention", "nvtop"], 2, "fvcore, ptflops"),
+        (["--fit", "much"], 2, "'much' is no size"),
+        (["--html", "missing/page.html"], 9, "does not exist"),
+        (["--input-shape", "1,3,32,32", "--compare", "nowhere.onnx"], 3, "nowhere.onnx"),
+        (["--input-shape", "1,3,32,32", "--activations", "nowhere"], 3, "nowhere"),
     ],
 )
 def test_mistakes_end_with_one_line_and_their_code(net: str, arguments: list[str], code: int, message: str) -> None:
@@ -81,3 +86,19 @@ def test_an_example_of_another_type(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert json.loads(result.stdout)["totals"]["params"] == 5 * 4 + 4 * 2 + 2
     assert CliRunner().invoke(command, [*arguments, "--input-shape", "1,3"]).exit_code == 2
+
+
+def test_what_was_asked_for_beyond_the_layers(net: str) -> None:
+    options = ["--input-shape", "1,3,32,32", "--prove", "--fit", "1MiB", "--convention", "all", "--compare", net]
+    text = CliRunner().invoke(command, [net, *options])
+    assert text.exit_code == 0, text.output
+    assert "14,450,688 weights" in text.stdout and "share 450 values" in text.stdout
+    assert "a batch of 33 fits in 1,048,576 bytes" in text.stdout
+    assert "fvcore: " in text.stdout and "1 of 1 layers are the same" in text.stdout
+    document = json.loads(CliRunner().invoke(command, [net, *options, "--json"]).stdout)
+    assert document["dense_proofs"][0]["used"] == 352_800
+    assert document["fit"]["largest_batch"] == 33
+    assert {one["convention"] for one in document["conventions"]} == {
+        *("fvcore", "ptflops", "torchinfo", "thop", "flopcounter")
+    }
+    assert document["comparison"]["totals"]["params"] == [456, 456]

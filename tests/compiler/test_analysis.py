@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.console import Console
 from torch import nn
 
 import cnnc
-from cnnc.analysis import Analysis, FullyConnected, analyze_model
+from cnnc.analysis import Analysis, ConvolutionForm, FullyConnected, analyze_model
 from cnnc.analysis.table import human, print_analysis
 from cnnc.export import export
 from cnnc.zoo import ZOO, build
@@ -94,6 +95,64 @@ def test_layers_are_named_as_their_modules_are(found: Analysis) -> None:
     assert "layer2.0.downsample.0" in convolutions
     assert next(layer.name for layer in found.layers if layer.op == "Add") == "layer1.0"
     assert not {"Shape", "Squeeze"} & {layer.op for layer in found.layers}
+
+
+def test_kinds_add_up_to_the_totals(found: Analysis) -> None:
+    kinds = found.by_kind()
+    assert [*kinds][:3] == ["convolution", "fully connected", "normalization"] and "other" not in kinds
+    assert sum(kind.layers for kind in kinds.values()) == len(found.layers)
+    for name in ("params", "macs", "flops", "read_bytes", "written_bytes"):
+        # The nodes that only compute shapes are no layers: a few bytes
+        assert sum(getattr(kind, name) for kind in kinds.values()) == pytest.approx(
+            getattr(found.totals, name), rel=1e-6
+        )
+    assert kinds["convolution"].macs == 1_813_561_344
+
+
+def test_open_sizes_stay_symbolic_in_the_expressions(found: Analysis) -> None:
+    assert found.expressions["macs"] == "1814073344*batch"
+    model = exported(nn.Conv2d(3, 6, 5, stride=2), 3, 40, 48)
+    model.graph.inputs[0].shape = ir.Shape(["n", 3, "h", "w"])
+    macs = cnnc.analyze(model, input_shapes=["1,3,32,32"]).expressions["macs"]
+    value = macs.replace("floor", "math.floor")
+    assert eval(value, {"math": math, "n": 2, "h": 32, "w": 48}) == 2 * 6 * 14 * 22 * 75
+    fixed = exported(nn.Conv2d(3, 6, 5), 3, 8, 8)
+    fixed.graph.inputs[0].shape = ir.Shape([1, 3, 8, 8])
+    assert analyze_model(fixed, name="fixed").expressions == {}
+
+
+def test_statistics_and_other_constants_are_no_parameters(found: Analysis) -> None:
+    assert (found.constants.learned, found.constants.statistics) == (11_689_512, 9600)
+    assert sum(layer.statistics for layer in found.layers) == 9600
+
+
+def test_memory_grows_with_the_batch_and_says_what_fits(resnet18: ir.Model, found: Analysis) -> None:
+    memory = found.memory
+    at_8 = analyze_model(resnet18, name="resnet18", sizes={"batch": 8}).memory
+    # The shapes that the graph computes with, a few bytes, do not grow
+    assert memory.at_batch(8) == pytest.approx(at_8.weight_bytes + at_8.peak_bytes, rel=1e-5)
+    assert memory.peak_layer == at_8.peak_layer and len(memory.timeline) == len(found.model.graph)
+    most = memory.largest_batch(10**9)
+    assert memory.at_batch(most) <= 10**9 < memory.at_batch(most + 1)
+    assert memory.largest_batch(1000) == 0
+
+
+def test_a_dense_layer_is_a_convolution_over_its_map() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 5, 10), nn.Linear(10, 4))
+    layers = analyze_model(exported(net, 3, 8, 7), name="net").layers
+    forms = [layer.convolution for layer in layers if layer.convolution]
+    assert forms == [ConvolutionForm(8, 10, (6, 5)), ConvolutionForm(10, 4, (1, 1))]
+
+
+def test_an_operator_whose_cost_is_not_known_is_named() -> None:
+    model = exported(nn.Conv2d(3, 6, 5), 3, 8, 8)
+    model.graph[0].op_type, model.graph[0].domain = "Mystery", "com.example"
+    model.graph[0].outputs[0].shape = ir.Shape(["batch", 6, 4, 4])
+    analysis = analyze_model(model, name="net")
+    assert analysis.uncounted == {"com.example::Mystery": 1}
+    text = io.StringIO()
+    print_analysis(analysis, Console(file=text, width=100))
+    assert "not known here" in text.getvalue()
 
 
 def test_names_survive_the_rewrites(resnet18: ir.Model, found: Analysis) -> None:

@@ -1,6 +1,6 @@
 """The count of each convention is what its tool prints: to the last digit, with the tool itself beside it.
 
-The tools: `pip install -c constraints.txt -e '.[peers]'`; then `make peers-test`.
+The tools: `pip install -c constraints.txt -e '.[peers]'`; then `make test-peers`.
 """
 
 from __future__ import annotations

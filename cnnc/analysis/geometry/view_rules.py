@@ -54,8 +54,12 @@ def _placed(axis: int, before: Shape, source: list[int], after: Shape, target: l
         ratio = inner // step
         if step * length > inner * size:  # and from the last row again to the first
             return Scattered(place)
-        return same(place) if ratio == 1 else Along(place, lambda index: (index // ratio,), period=ratio)
+        return same(place) if ratio == 1 else _divided(place, ratio)
     return Scattered(None)
+
+
+def _divided(axis: int, by: int) -> Along:
+    return Along(axis, lambda index: (index // by,), period=by)
 
 
 def _inner(axis: int, shape: Shape, group: list[int]) -> int:
@@ -78,8 +82,7 @@ def read_depth_to_space(node: ir.Node, _: Mapping[str, int]) -> list[Reading] | 
     x, block = node.inputs[0], node.attributes.get_int("blocksize", 0) or 0
     if x is None or block < 1:
         return None
-    spatial = [Along(axis, lambda index: (index // block,), period=block) for axis in (2, 3)]
-    return [Reading(x, 0, (same(0), Scattered(None), *spatial))]
+    return [Reading(x, 0, (same(0), Scattered(None), _divided(2, block), _divided(3, block)))]
 
 
 def read_space_to_depth(node: ir.Node, _: Mapping[str, int]) -> list[Reading] | None:
