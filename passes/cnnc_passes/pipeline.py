@@ -102,9 +102,11 @@ _ALGEBRA: tuple[Rewrite, ...] = (
     GapBeforePointwise(),
     PointwiseBeforeResize(),
     HoistStride(),
-    PruneUnread(),
     MergeDuplicates(),
 )
+
+# onnxruntime's blocked layout takes convolutions whose channels are a multiple of four.
+_CHANNELS = {"onnxruntime": 4, "portable": 1}
 
 _CLEAN_UP: Pipeline = (
     common.DeduplicateInitializersPass(),
@@ -144,7 +146,8 @@ def pipeline_for(
     """
     if target not in _LOWER:
         raise UsageError(f"`target` is {target!r}: choose {', '.join(_LOWER)}")
-    algebra = (*_MERGE, *_RECOGNISE[target], *_ALGEBRA, PruneConstant(ranges or {}))
+    prune = (PruneUnread(_CHANNELS[target]), PruneConstant(ranges or {}, _CHANNELS[target]))
+    algebra = (*_MERGE, *_RECOGNISE[target], *_ALGEBRA, *prune)
     cleaned = (MonotoneAfterPool(), *_CLEAN_UP)
     spent = _CAREFUL if careful else ()
     return (*_PREPARE, *_NORMALIZE, algebra, *cleaned, *spent, *_LOWER[target], *_FINISH)

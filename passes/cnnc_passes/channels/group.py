@@ -101,6 +101,20 @@ class ChannelGroup:
             masks = self.settle(masks)
         return masks
 
+    def aligned(self, masks: Masks, multiple: int) -> Masks:
+        """`masks` with some channels back, so that values whose number was a multiple of `multiple` keep one."""
+        odd = 0
+        while True:
+            short = (
+                (value, mask, int(mask.sum()) % multiple) for value, mask in masks.items() if not mask.size % multiple
+            )
+            value, mask, odd = next((one for one in short if one[2]), (None, None, 0))
+            if value is None or mask is None:
+                return masks
+            back = mask.copy()
+            back[np.flatnonzero(mask)[:odd]] = False
+            masks = self.settle({**masks, value: back})
+
     def without(self, removed: Masks, absorbed: dict[ir.Node, Linear] | None = None) -> Change | Decline:
         """The change that takes channels out of every value, maker and reader.
 

@@ -37,6 +37,7 @@ class PruneConstant(Rewrite):
     Args:
         ranges: bounds of the graph's inputs, by name, that the caller promises to keep; an empty mapping
             counts on what integer inputs can hold. None: nothing is known of the inputs.
+        multiple: as in prune-unread.
     """
 
     roots = frozenset(LINEAR)
@@ -46,7 +47,8 @@ class PruneConstant(Rewrite):
         { c = Conv (x, w, b)  r = Relu (c)  y = Conv (r, v) }
     """
 
-    def __init__(self, ranges: Mapping[str, Bounds] | None = None) -> None:
+    def __init__(self, ranges: Mapping[str, Bounds] | None = None, multiple: int = 1) -> None:
+        self._multiple = multiple
         self._ranges = ValueRanges(ranges) if ranges is not None else None
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
@@ -66,6 +68,9 @@ class PruneConstant(Rewrite):
             removed = group.settle(removed)
         if not any((removed[value] & np.isfinite(known[value])).any() for _, value in group.readers):
             return Decline(_reason(group, known, wanted))
+        removed = group.aligned(removed, self._multiple)
+        if not any((removed[value] & np.isfinite(known[value])).any() for _, value in group.readers):
+            return Decline(f"what is left would be no multiple of {self._multiple} channels")
         absorbed: dict[ir.Node, Linear] = {}
         for linear, value in group.readers:
             taken = _absorb(linear, np.where(removed[value], np.nan_to_num(known[value]), 0.0), known[value])

@@ -22,6 +22,10 @@ class PruneUnread(Rewrite):
 
     Declines if the channel is made by something else than a Conv, ConvTranspose, Gemm or MatMul with constant
     weights and one group, or if it is the last one of a value.
+
+    Args:
+        multiple: where the channels are a multiple of this, a multiple is left: engines that lay channels out in
+            blocks would take a layer out of that layout, which costs more than a few channels do.
     """
 
     roots = frozenset(LINEAR)
@@ -30,6 +34,9 @@ class PruneUnread(Rewrite):
         <float[2,1,1,1] w = {2,3}, float[2] b = {1,5}, float[1,2,1,1] v = {4,0}>
         { c = Conv (x, w, b)  r = Relu (c)  y = Conv (r, v) }
     """
+
+    def __init__(self, multiple: int = 1) -> None:
+        self._multiple = multiple
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for the group of values that share channels with the node's result."""
@@ -48,6 +55,9 @@ class PruneUnread(Rewrite):
         removed = group.removable(unread)
         if not any(mask.any() for mask in removed.values()):
             return Decline(next((pin.reason for pin in group.pins if not pin.by_reader), "one channel has to stay"))
+        removed = group.aligned(removed, self._multiple)
+        if not any(mask.any() for mask in removed.values()):
+            return Decline(f"what is left would be no multiple of {self._multiple} channels")
         return group.without(removed, {})
 
 
