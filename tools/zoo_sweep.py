@@ -1,7 +1,7 @@
 """The zoo against its peers: operations, weights, nodes and latency of each net, as each tool leaves it.
 
     pip install '.[peers]'
-    python tools/zoo_sweep.py [NET ...] [--rounds N] [--no-race] [--json FILE]
+    python tools/zoo_sweep.py [NET ...] [--tools raw,cnnc] [--rounds N] [--no-race] [--no-count] [--json FILE]
 
 Contenders, all on the same onnxruntime on this machine's CPU, batch 1: the raw export (torch.onnx.export with
 dynamo=True, as it comes), and that after onnxscript's optimizer, after onnxsim and after OnnxSlim; cnnc. MACs are
@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,17 @@ import json, sys, warnings; warnings.simplefilter("ignore")
 import numpy as np, onnx, onnxscript.optimizer, onnxsim, onnxslim, torch, cnnc
 from pathlib import Path
 from cnnc.zoo import ZOO, build
-net, folder = sys.argv[1], Path(sys.argv[2])
+net, folder, tools = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(",")
 module, shape = build(net), ZOO[net].input_shape
 x, batch = torch.zeros(2, *shape), ({0: torch.export.Dim("batch")},)
 torch.onnx.export(module, (x,), str(folder / "raw.onnx"), dynamo=True, dynamic_shapes=batch, verbose=False,
                   external_data=False)
-onnx.save(onnxscript.optimizer.optimize(onnx.load(folder / "raw.onnx")), folder / "onnxscript.onnx")
-onnx.save(onnxsim.simplify(str(folder / "raw.onnx"))[0], folder / "onnxsim.onnx")
-onnxslim.slim(str(folder / "raw.onnx"), str(folder / "onnxslim.onnx"))
+if "onnxscript" in tools:
+    onnx.save(onnxscript.optimizer.optimize(onnx.load(folder / "raw.onnx")), folder / "onnxscript.onnx")
+if "onnxsim" in tools:
+    onnx.save(onnxsim.simplify(str(folder / "raw.onnx"))[0], folder / "onnxsim.onnx")
+if "onnxslim" in tools:
+    onnxslim.slim(str(folder / "raw.onnx"), str(folder / "onnxslim.onnx"))
 report = cnnc.compile(module, x, folder / "cnnc.onnx").report
 cnnc.compile(module, x, folder / "portable.onnx", target="portable", prove=False)
 print(json.dumps({"applied": report.passes.applied(), "error": report.certificate.error}))
@@ -69,20 +73,20 @@ def child(program: str, *arguments: str) -> dict[str, Any]:
     return result
 
 
-def sweep(net: str, rounds: int) -> dict[str, Any]:
+def sweep(net: str, tools: Sequence[str], rounds: int, *, count: bool) -> dict[str, Any]:
     """Everything of one net."""
     shape = (1, *ZOO[net].input_shape)
     with tempfile.TemporaryDirectory() as folder:
-        result = child(PREPARE, net, folder)
-        files = {name: str(Path(folder) / f"{name}.onnx") for name in NAMES}
+        result = child(PREPARE, net, folder, ",".join(tools))
+        files = {name: str(Path(folder) / f"{name}.onnx") for name in tools}
         counted = {**files, "cnnc": str(Path(folder) / "portable.onnx")}
         result["counts"] = {}
-        for name, file in counted.items():
+        for name, file in counted.items() if count else ():
             try:
                 result["counts"][name] = child(COUNT, file, json.dumps(shape))
             except RuntimeError as error:  # of the counter, on an operator that it does not know
                 result["counts"][name] = {"failed": str(error)}
-        kinds = {name: "engine" if name == "cnnc" else "bare" for name in NAMES}
+        kinds = {name: "engine" if name == "cnnc" else "bare" for name in tools}
         contenders = {name: Contender(kinds[name], file, shape) for name, file in files.items()}
         result["seconds"] = race(contenders, rounds) if rounds else {}
     return result
@@ -92,8 +96,8 @@ def show(net: str, result: dict[str, Any]) -> None:
     """A few lines a net."""
     print(f"{net}: proved to {result['error']:.1e}; {result['applied']}")
     raw = statistics.median(result["seconds"]["raw"]) if result["seconds"] else 0
-    for name in NAMES:
-        count = result["counts"][name]
+    for name in result["counts"] or result["seconds"]:
+        count = result["counts"].get(name, {"failed": "as asked"})
         numbers = (
             f"{count['nodes']:5,} nodes {count['macs'] / 1e6:11,.1f} MMACs {count['weights'] / 1e6:8.2f} MB"
             if "nodes" in count
@@ -111,14 +115,19 @@ def main() -> None:
     """Print every net; write all of it as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nets", nargs="*", metavar="NET")
+    parser.add_argument("--tools", default=",".join(NAMES), help="raw and cnnc, and which others")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-race", action="store_true")
+    parser.add_argument("--no-count", action="store_true")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     results = {}
+    tools, rounds = options.tools.split(","), 0 if options.no_race else options.rounds
     for net in options.nets or list(ZOO):
         try:
-            results[net] = sweep(net, 0 if options.no_race else options.rounds)
+            results[net] = sweep(
+                net, options.tools.split(","), 0 if options.no_race else options.rounds, not options.no_count
+            )
         except RuntimeError as error:
             print(f"{net}: {error}", flush=True)
             continue

@@ -45,7 +45,7 @@ def output_size(size: Dim, window: Window) -> Dim:
     padding: PyTorch's and onnxruntime's rule (ONNX's own inference ignored it before opset 22).
 
     Raises:
-        InvalidInputError: the padded input is smaller than the window.
+        InvalidInputError: no window fits; with ceil_mode one that is covered in part does.
     """
     if window.transposed:
         return transposed_size(size, window)
@@ -54,11 +54,12 @@ def output_size(size: Dim, window: Window) -> Dim:
         return _ceil_div(size, window.stride)
     begin, end = explicit_pads(size, window)
     free = size + (begin + end) - window.span
-    if isinstance(free, int) and free < 0:
+    positions = free // window.stride + 1
+    if window.ceil_mode:
+        positions = _minimum(_ceil_div(free, window.stride) + 1, _ceil_div(size + begin, window.stride))
+    if isinstance(positions, int) and positions < 1:
         raise InvalidInputError(f"a window of {window.span} does not fit into {size} + padding {begin} + {end}")
-    if not window.ceil_mode:
-        return free // window.stride + 1
-    return _minimum(_ceil_div(free, window.stride) + 1, _ceil_div(size + begin, window.stride))
+    return positions
 
 
 def transposed_size(size: Dim, window: Window) -> Dim:

@@ -107,6 +107,14 @@ def test_a_chain_loses_every_channel_without_scale(beta: float, stand_ins: int) 
     assert_equal(before, after, 1e-5)
 
 
+def test_for_an_engine_with_a_blocked_layout_a_multiple_is_left() -> None:
+    """Of 12, 18 and 24 channels, 8, 12 and 16 are needed; in blocks of six that makes 12, 12 and 18."""
+    before = chain(0.0)
+    after, graph = pruned(before, FoldBatchNorm(), PruneConstant(multiple=6), PruneUnread(multiple=6))
+    assert widths(graph) == [12, 12, 18]
+    assert_equal(before, after, 1e-5)
+
+
 @pytest.mark.parametrize(("beta", "stand_ins"), [(0.0, 0), (0.5, 1)])
 def test_a_residual_net_loses_what_all_sides_of_each_sum_lose(beta: float, stand_ins: int) -> None:
     before = resnet(beta)
