@@ -125,9 +125,7 @@ def main() -> None:
     tools, rounds = options.tools.split(","), 0 if options.no_race else options.rounds
     for net in options.nets or list(ZOO):
         try:
-            results[net] = sweep(
-                net, options.tools.split(","), 0 if options.no_race else options.rounds, not options.no_count
-            )
+            results[net] = sweep(net, tools, rounds, count=not options.no_count)
         except RuntimeError as error:
             print(f"{net}: {error}", flush=True)
             continue
