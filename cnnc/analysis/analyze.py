@@ -19,7 +19,7 @@ from cnnc.analysis.memory import memory_of
 from cnnc.analysis.names import layer_name
 from cnnc.analysis.parameters import constants_of, running_statistics
 from cnnc.analysis.result import Analysis, Totals
-from cnnc_passes.costs import Cost, model_cost, node_cost
+from cnnc_passes.costs import Cost, node_cost, total_cost
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_passes.operations import is_counted
 from cnnc_passes.rewrite import op_name
@@ -100,10 +100,11 @@ def analyze_model(
     sizes = with_batch_of_one(model, sizes)
     require_known_inputs(model, sizes)
     graph = _prepared(model)
-    cost = model_cost(graph, sizes)
+    costs = {node: node_cost(node, sizes) for node in graph.graph.all_nodes()}
+    cost = total_cost(costs)
     fields = receptive_fields(graph.graph, sizes)
     nodes = list(_layers(graph.graph))
-    layers = tuple(_layer(node, sizes, cost.macs, fields.get(node.outputs[0])) for node in nodes)
+    layers = tuple(_layer(node, costs[node], sizes, cost.macs, fields.get(node.outputs[0])) for node in nodes)
     batch = batch_size(graph, sizes)
     memory = memory_of(graph.graph, sizes, batch=batch, weight_bytes=cost.weight_bytes)
     return Analysis(
@@ -139,8 +140,7 @@ def _layers(graph: ir.Graph) -> Iterator[ir.Node]:
             yield node
 
 
-def _layer(node: ir.Node, sizes: Mapping[str, int], all_macs: int, field: ReceptiveField | None) -> Layer:
-    cost = node_cost(node, sizes)
+def _layer(node: ir.Node, cost: Cost, sizes: Mapping[str, int], all_macs: int, field: ReceptiveField | None) -> Layer:
     return Layer(
         name=layer_name(node),
         output=str(node.outputs[0].name),

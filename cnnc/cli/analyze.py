@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnc.cli.preprocess_options import preprocessing_from, preprocessing_options
+
 if TYPE_CHECKING:
     from cnnc.analysis import Analysis
+    from cnnc_runtime.preprocessing import Preprocessing
 
 __all__ = ["command"]
 
@@ -51,6 +54,8 @@ class _Bytes(click.ParamType[int]):
 @click.option(
     "--activations", type=click.Path(path_type=Path), metavar="DATA", help="Run it on data: each layer's values."
 )
+@click.option("--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Of DATA, at most.")
+@preprocessing_options
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with every table and plot.")
 @click.option("--force", is_flag=True, help="Overwrite the page.")
 @click.option("--json", "as_json", is_flag=True, help="Print exact numbers as JSON.")
@@ -82,12 +87,15 @@ def command(
     if example is not None and source.endswith(".onnx"):
         raise click.UsageError(f"{source} is a graph already: give the sizes it leaves open with --input-shape")
     conventions = _conventions(options["conventions"])
+    preprocessing = preprocessing_from(options)
+    if preprocessing is not None and options["activations"] is None:
+        raise click.UsageError("the options on images say how --activations reads them: give --activations DATA")
     if html is not None:
         check_writable(html, force=force)
     with console.status(f"analyzing {source}"):
         analysis = _analysis(source, input_shapes, example, options)
         compared = None if other is None else _analysis(other, input_shapes, None, {"arguments": (), "weights": None})
-        analysis = _measured(analysis, source, options)
+        analysis = _measured(analysis, source, preprocessing, options)
         sections = optional_sections(analysis, compared, conventions, prove=options["prove"], fit=options["fit"])
         page = _page(analysis) if html is not None else ""
     if html is not None:
@@ -136,7 +144,9 @@ def _analysis(source: str, input_shapes: tuple[str, ...], example: str | None, o
     )
 
 
-def _measured(analysis: Analysis, source: str, options: dict[str, Any]) -> Analysis:
+def _measured(
+    analysis: Analysis, source: str, preprocessing: Preprocessing | None, options: dict[str, Any]
+) -> Analysis:
     """With times and activations, where they were asked for."""
     from cnnc_runtime.probe import is_certified
 
@@ -149,8 +159,14 @@ def _measured(analysis: Analysis, source: str, options: dict[str, Any]) -> Analy
     if options["activations"] is not None:
         from cnnc.analysis.activations import measure_activations
 
-        data, threads = options["activations"], options["threads"]
-        health = measure_activations(analysis.model, data, threads=threads, vouched=vouched)
+        health = measure_activations(
+            analysis.model,
+            options["activations"],
+            limit=options["samples"],
+            preprocessing=preprocessing,
+            threads=options["threads"],
+            vouched=vouched,
+        )
         analysis = dataclasses.replace(analysis, activations=health)
     return analysis
 

@@ -31,6 +31,14 @@ def _sides(context: click.Context, option: click.Parameter, text: str | None) ->
     return tuple(int(part) for part in re.split("[,x]", text))
 
 
+def _fill(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if re.fullmatch(r"\d+(,\d+)*", text) is None:
+        raise click.BadParameter(f"{text!r}: give 8-bit values, such as 114 or 114,114,114", context, option)
+    return tuple(map(int, text.split(",")))
+
+
 _OPTIONS = (
     # The names of cnnc_runtime.preprocessing.PRESETS, which would load numpy for `--help`
     click.option(
@@ -41,11 +49,22 @@ _OPTIONS = (
     ),
     click.option("--size", callback=_sides, metavar="N|H,W", help="Resize: shorter side N, or exactly H,W."),
     click.option("--crop", callback=_sides, metavar="N|H,W", help="Cut this from the center, after resizing."),
+    click.option(
+        "--interpolation",
+        type=click.Choice(["bilinear", "bicubic", "nearest"]),
+        help="How to resize (default: bilinear); all as Pillow, the first two with antialiasing.",
+    ),
+    click.option(
+        "--letterbox", is_flag=True, default=None, help="Keep the aspect inside --size H,W (or the input), bars around."
+    ),
+    click.option("--fill", callback=_fill, metavar="A|A,B,C", help="8-bit value of bars and padding (default: 0)."),
     click.option("--scale", type=float, metavar="F", help="Multiply the 8-bit values (default: 1/255)."),
     click.option("--mean", callback=_numbers, metavar="A,B,C", help="Subtract, after scaling: one, or one a channel."),
     click.option("--std", callback=_numbers, metavar="A,B,C", help="Divide by: one, or one a channel."),
     click.option("--color", type=click.Choice(["rgb", "bgr", "gray"]), help="Channel order (default: rgb)."),
 )
+
+_NAMES = ("interpolation", "letterbox", "fill", "scale", "mean", "std", "color")  # of options that are fields as given
 
 
 def preprocessing_options(command: Command) -> Command:
@@ -63,7 +82,7 @@ def preprocessing_from(options: MutableMapping[str, Any]) -> Preprocessing | Non
     Raises:
         click.BadParameter: their values do not go together.
     """
-    names = ("preprocess", "size", "crop", "scale", "mean", "std", "color")
+    names = (*_NAMES, "preprocess", "size", "crop")
     given = {name: options.pop(name, None) for name in names}
     if all(value is None for value in given.values()):
         return None
@@ -72,7 +91,9 @@ def preprocessing_from(options: MutableMapping[str, Any]) -> Preprocessing | Non
     from cnnc_runtime.errors import UsageError
     from cnnc_runtime.preprocessing import PRESETS
 
-    fields = {name: given[name] for name in ("scale", "mean", "std", "color") if given[name] is not None}
+    fields: dict[str, Any] = {name: given[name] for name in _NAMES if given[name] is not None}
+    if given["letterbox"]:
+        fields |= {"resize": None, "crop": None}  # it says where the whole image goes: a preset's do not count
     if given["size"] is not None:
         fields["resize"] = given["size"] if len(given["size"]) == 2 else given["size"][0]
     if given["crop"] is not None:

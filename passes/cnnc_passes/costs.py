@@ -16,7 +16,7 @@ from cnnc_passes.rewrite import op_name
 from cnnc_passes.sizes import concrete_shape, with_batch_of_one
 from cnnc_runtime.errors import UsageError
 
-__all__ = ["Cost", "model_cost", "node_cost", "value_bytes"]
+__all__ = ["Cost", "model_cost", "node_cost", "total_cost", "value_bytes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,17 +81,20 @@ def model_cost(model: ir.Model, sizes: Mapping[str, int] | None = None) -> Cost:
         model = model.clone()
         InferShapes()(model)
     sizes = with_batch_of_one(model, sizes)
-    nodes = list(model.graph.all_nodes())
-    costs = [node_cost(node, sizes) for node in nodes]
-    learned = {value for node in nodes for value in learned_values(node)}
-    constants = {value for node in nodes for value in _constants(node)}
+    return total_cost({node: node_cost(node, sizes) for node in model.graph.all_nodes()})
+
+
+def total_cost(costs: Mapping[ir.Node, Cost]) -> Cost:
+    """The sum over nodes whose costs are known; weights that several read count once."""
+    learned = {value for node in costs for value in learned_values(node)}
+    constants = {value for node in costs for value in _constants(node)}
     return Cost(
         params=sum(_elements(value, {}) for value in learned),
-        macs=sum(cost.macs for cost in costs),
-        flops=sum(cost.flops for cost in costs),
+        macs=sum(cost.macs for cost in costs.values()),
+        flops=sum(cost.flops for cost in costs.values()),
         weight_bytes=sum(value_bytes(value, {}) for value in constants),
-        read_bytes=sum(cost.read_bytes for cost in costs),
-        written_bytes=sum(cost.written_bytes for cost in costs),
+        read_bytes=sum(cost.read_bytes for cost in costs.values()),
+        written_bytes=sum(cost.written_bytes for cost in costs.values()),
     )
 
 

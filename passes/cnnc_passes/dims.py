@@ -54,7 +54,13 @@ def product(sizes: Iterable[Dim]) -> Dim:
     """Of all sizes; 1 of none. Numbers first: each product with a symbol is a symbolic one, which is slow."""
     every = list(sizes)
     numbers = math.prod(size for size in every if isinstance(size, int))
-    return functools.reduce(operator.mul, (size for size in every if not isinstance(size, int)), numbers)
+    return _times(numbers, tuple(size for size in every if not isinstance(size, int)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _times(number: int, symbols: tuple[ir.SymbolicDim, ...]) -> Dim:
+    """Remembered: of the sizes in a deep network few are different."""
+    return functools.reduce(operator.mul, symbols, number)
 
 
 def quotient(have: Dim, want: Dim) -> Dim:

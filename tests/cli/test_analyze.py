@@ -60,6 +60,7 @@ def test_table_and_csv(net: str) -> None:
         (["--input-shape", "1,4,32,32"], 2, "has the shape"),
         (["--input-shape", "1,3,4,4"], 3, "does not fit"),
         (["--convention", "nvtop"], 2, "fvcore, ptflops"),
+        (["--mean", "0.5"], 2, "give --activations DATA"),
         (["--fit", "much"], 2, "'much' is no size"),
         (["--html", "missing/page.html"], 9, "does not exist"),
         (["--input-shape", "1,3,32,32", "--compare", "nowhere.onnx"], 3, "nowhere.onnx"),

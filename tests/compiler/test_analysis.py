@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -198,6 +199,18 @@ def test_json_has_the_documented_keys_and_exact_numbers(found: Analysis) -> None
     dense = 150528 * 802816
     assert first["fully_connected"] == {"params": dense, "macs": dense, "weight_bytes": 4 * dense}
     assert (first["input_shapes"], first["output_shape"]) == ([[1, 3, 224, 224]], [1, 64, 112, 112])
+
+
+def test_the_schema_is_as_the_docs_have_it(found: Analysis) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (`[^|]+`) \| (.*) \|$", text[text.index("`schema_version`") :], re.MULTILINE))
+    document = found.to_dict()
+    keys = {key for names in rows for key in re.findall(r"`(\w+)`", names)}
+    asked_for = {"conventions", "dense_proofs", "fit", "comparison"}
+    assert keys - asked_for == document.keys() - {"schema_version"}
+    layer = set(re.findall(r"`(\w+)`", re.sub(r"\{.*?\}", "", rows["`layers`"])))
+    assert layer == document["layers"][0].keys()
+    assert set(re.findall(r"`(\w+)`", rows["`totals`"])) == document["totals"].keys()
 
 
 def test_csv_has_a_line_per_layer(found: Analysis) -> None:
