@@ -47,13 +47,19 @@ def conv_relu(rank: int = 2, bias: bool = True, groups: int = 1) -> onnx.ModelPr
     return model([conv, node("Relu", "c", "y")], {"x": ["batch", 4, *(9,) * rank]}, ["y"], constants)
 
 
-def residual(bias: bool = False, swapped: bool = False, projection: bool = False) -> onnx.ModelProto:
+def residual(bias: bool = False, swapped: bool = False, projection: bool = False, stem: bool = True) -> onnx.ModelProto:
+    """A block whose shortcut is a convolution's result, or (without a stem) the input of the graph."""
     constants = {"w": weights(4, 4, 3, 3), **({"b": weights(4)} if bias else {})}
-    nodes = [node("Conv", "x w b" if bias else "x w", "c", pads=[1, 1, 1, 1])]
-    shortcut = "x"
+    nodes = []
+    if stem:
+        constants["v"] = weights(4, 4, 1, 1)
+        nodes.append(node("Conv", "x v", "h"))
+    shortcut = "h" if stem else "x"
+    inputs = f"{shortcut} w b" if bias else f"{shortcut} w"
+    nodes.append(node("Conv", inputs, "c", pads=[1, 1, 1, 1]))
     if projection:
         constants["p"] = weights(4, 4, 1, 1)
-        nodes.append(node("Conv", "x p", "s"))
+        nodes.append(node("Conv", f"{shortcut} p", "s"))
         shortcut = "s"
     nodes.append(node("Add", f"{shortcut} c" if swapped else f"c {shortcut}", "a"))
     nodes.append(node("Relu", "a", "y"))

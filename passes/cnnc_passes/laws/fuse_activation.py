@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from cnnc_passes.forms.blocked_layout import is_blocked
 from cnnc_passes.rewrite import (
     Change,
     Decline,
@@ -27,14 +28,15 @@ class FuseActivation(Rewrite):
     leaves its blocked layout.
 
     Declines if another node reads a result in between, the type is not float32, the weight or bias
-    is not constant, or z does not have exactly the output's shape (FusedConv does not broadcast).
+    is not constant, z does not have exactly the output's shape (FusedConv does not broadcast), or the convolution
+    is of images and z is not in the CPU provider's blocked layout, which it would have to leave.
     """
 
     roots = frozenset({"Relu"})
     trades = True  # a bias of zeros is read that was not there
     example = """
         g (float[N,1,4,4] x) => (float[N,1,4,4] y) <float[1,1,1,1] w = {2}, float[1] b = {1}>
-        { c = Conv (x, w, b)  s = Add (c, x)  y = Relu (s) }
+        { z = Conv (x, w, b)  c = Conv (x, w)  s = Add (c, z)  y = Relu (s) }
     """
 
     def rewrite(self, relu: ir.Node) -> Change | Decline | None:
@@ -67,6 +69,8 @@ class FuseActivation(Rewrite):
             return Decline("the weight or bias is not constant")
         if z is not None and not same_shape(z, result):
             return Decline("the residual does not have exactly the output's shape")
+        if z is not None and len(weight.shape) == 4 and not is_blocked(z):
+            return Decline("the residual is not in the engine's blocked layout")
         if bias is None:
             bias = new_constant(output, "bias", np.zeros(weight.shape[0], weight.dtype))
         inputs = [conv.inputs[0], conv.inputs[1], bias, *([z] if z is not None else [])]

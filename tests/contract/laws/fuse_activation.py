@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 
 from tests.contract.blocks import Sample, conv_relu, residual
@@ -18,6 +19,20 @@ def unrelated_batch_residual() -> onnx.ModelProto:
     """Two symbols that may be 1 and n: Add would broadcast, FusedConv would not."""
     nodes = [node("Conv", "x w", "c", pads=[1, 1, 1, 1]), node("Add", "c z", "a"), node("Relu", "a", "y")]
     return model(nodes, {"x": ["n", 4, 6, 6], "z": ["m", 4, 6, 6]}, ["y"], {"w": weights(4, 4, 3, 3)})
+
+
+def through_a_pad() -> onnx.ModelProto:
+    """ResNet's shortcut without parameters: of every other position, with channels of zeros added."""
+    constants = {"v": weights(4, 4, 1, 1), "w": weights(8, 4, 3, 3), "pads": np.array([0, 0, 0, 0, 0, 4, 0, 0])}
+    nodes = [
+        node("Conv", "x v", "h"),
+        node("MaxPool", "h", "p", kernel_shape=[1, 1], strides=[2, 2]),
+        node("Pad", "p pads", "z"),
+        node("Conv", "h w", "c", pads=[1, 1, 1, 1], strides=[2, 2]),
+        node("Add", "c z", "a"),
+        node("Relu", "a", "y"),
+    ]
+    return model(nodes, {"x": ["batch", 4, 6, 6]}, ["y"], constants)
 
 
 def doubled() -> onnx.ModelProto:
@@ -45,4 +60,6 @@ DECLINES: dict[str, Sample] = {
     "exactly the output's shape": broadcast_residual,
     "residual does not have exactly": unrelated_batch_residual,
     "same convolution": doubled,
+    "is not in the engine's blocked layout": lambda: residual(stem=False),
+    "the residual is not in the engine's blocked": through_a_pad,
 }
