@@ -22,6 +22,7 @@ _FUSIBLE = (
     *("Add", "Mul", "BatchNormalization", "Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish"),
     *("Pad", "Transpose"),
 )
+_BLOCKED = "com.microsoft.nchwc"
 _REORDERS = ("ReorderInput", "ReorderOutput")
 
 
@@ -33,11 +34,13 @@ class Census:
         nodes: all of them.
         loose: fusible operators that were left on their own, by name.
         layout_conversions: passes that only move data between layouts.
+        unblocked: convolutions outside the CPU provider's blocked layout: there they are several times slower.
     """
 
     nodes: int
     loose: dict[str, int]
     layout_conversions: int
+    unblocked: int = 0
 
 
 def census(model: Path, device: str, scratch: Path) -> Census:
@@ -51,6 +54,7 @@ def census(model: Path, device: str, scratch: Path) -> Census:
         nodes=len(graph.node),
         loose={op: counts[op] for op in _FUSIBLE if counts[op]},
         layout_conversions=sum(counts[op] for op in _REORDERS),
+        unblocked=sum(node.op_type in ("Conv", "FusedConv") and node.domain != _BLOCKED for node in graph.node),
     )
 
 
@@ -63,4 +67,6 @@ def regressions(before: Census, after: Census) -> list[str]:
     ]
     if after.layout_conversions > before.layout_conversions:
         found.append(f"{after.layout_conversions} layout conversions instead of {before.layout_conversions}")
+    if after.unblocked > before.unblocked:
+        found.append(f"{after.unblocked} convolutions outside the blocked layout instead of {before.unblocked}")
     return found

@@ -27,6 +27,11 @@ def test_what_is_fused_is_not_loose(tmp_path: Path) -> None:
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["apart.onnx", "fused.onnx"]
 
 
+def test_convolutions_outside_the_blocked_layout_are_counted(tmp_path: Path) -> None:
+    counted = [census(saved(conv_relu(rank), tmp_path / f"{rank}.onnx"), "cpu", tmp_path).unblocked for rank in (1, 3)]
+    assert counted == [1, 1]  # it is for images
+
+
 @pytest.mark.parametrize(
     ("after", "found"),
     [
@@ -34,6 +39,7 @@ def test_what_is_fused_is_not_loose(tmp_path: Path) -> None:
         (Census(5, {"Relu": 2}, 2), ["2 Relu left on their own instead of 1"]),
         (Census(5, {"Add": 1}, 2), ["1 Add left on their own instead of 0"]),
         (Census(5, {}, 3), ["3 layout conversions instead of 2"]),
+        (Census(5, {}, 2, 4), ["4 convolutions outside the blocked layout instead of 0"]),
     ],
 )
 def test_regressions_are_said(after: Census, found: list[str]) -> None:
