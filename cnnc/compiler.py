@@ -7,7 +7,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import onnx_ir as ir
 from cnnc._version import __version__
 from cnnc.artifact import append_metadata, check_writable, publish, scratch_beside, write_model
 from cnnc.attempt import Plan, build, check, fusion
+from cnnc.embed import embed
 from cnnc.frontend import Frontend, open_source
 from cnnc.memory import release_memory
 from cnnc.mend import repaired
@@ -101,6 +102,7 @@ def compile(
     input_shapes: Sequence[str] = (),
     example_factory: str | None = None,
     preprocessing: Preprocessing | None = None,
+    embed_preprocessing: bool = False,
     labels: Sequence[str] = (),
     skip: Collection[str] = (),
     only: Collection[str] | None = None,
@@ -127,6 +129,7 @@ def compile(
         input_shapes: shapes of its inputs, `["x:1,3,224,224"]`, instead of `example`.
         example_factory: `file.py:function` that returns the example, instead of `example`.
         preprocessing: stored in the artifact; applied by `cnnc run` to images.
+        embed_preprocessing: the graph does its arithmetic: the input becomes uint8 (N, H, W, C), resized outside.
         labels: class names, stored in the artifact.
         skip, only: names of passes to leave out, or the only ones to run.
         limit: apply no more than this many rewrite instances.
@@ -146,7 +149,7 @@ def compile(
     if out is not None:
         check_writable(out, force=force)
     clock = _Clock()
-    reopen = functools.partial(
+    reopen: Callable[[], Frontend] = functools.partial(
         open_source,
         model,
         example,
@@ -158,6 +161,8 @@ def compile(
         opset=opset,
         allow_training_ops=allow_training_ops,
     )
+    if embed_preprocessing:
+        preprocessing, reopen = embed(preprocessing, reopen, input_range)
     front = reopen()
     clock.lap("export")
     _check_labels(labels, front.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnc.embed import open_embedded
 from cnnc.fingerprint import hashes
 from cnnc.frontend import open_source
 from cnnc.memory import release_memory
@@ -59,12 +61,15 @@ def verify_artifact(
         if stored.get("hashes", {}).get(part) != value:
             raise VerificationError(f"{path}: its {part} changed since it was proved")
     inputs = _inputs(stored, path)
-    samples = read_samples(data, inputs, engine.metadata.preprocessing if engine.metadata is not None else None)
+    prepare = engine.metadata.preprocessing if engine.metadata is not None else None
+    samples = read_samples(data, inputs, prepare)
     if reference is None:
         oracle = OnnxOracle(model)
         oracle.description = "its own graph in float64, by onnx's reference evaluator"
     else:
-        front = open_source(reference, example=_example(reference, inputs), weights=weights, arguments=arguments)
+        example = _example(reference, inputs)
+        reopen = functools.partial(open_source, reference, example=example, weights=weights, arguments=arguments)
+        front = open_embedded(reopen, prepare) if prepare is not None and prepare.embedded else reopen()
         oracle = front.oracle()  # type: ignore[assignment]
     truth = refer(oracle, inputs, int(stored["seed"]), samples)
     del oracle
@@ -88,26 +93,31 @@ def _example(reference: str | os.PathLike[str], inputs: Inputs) -> dict[str, Any
     require_torch(f"verifying against {reference}")
     import torch
 
-    return {name: torch.from_numpy(np.array(example)) for name, example in inputs.examples.items()}
+    arrays = {
+        name: np.zeros(x.transpose(0, 3, 1, 2).shape, np.float32) if name in inputs.images else np.array(x)
+        for name, x in inputs.examples.items()
+    }
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def _inputs(stored: Mapping[str, Any], path: str | os.PathLike[str]) -> Inputs:
     """What the certificate says of the inputs."""
     try:
         specs = stored["inputs"]["inputs"]
-        examples = {spec["name"]: _values(spec) for spec in specs}
+        images = frozenset(stored["inputs"].get("images", ()))
+        examples = {spec["name"]: _values(spec, is_image=spec["name"] in images) for spec in specs}
         axes = {spec["name"]: {int(axis): symbol for axis, symbol in spec["axes"].items()} for spec in specs}
         ranges = {spec["name"]: (spec["range"][0], spec["range"][1]) for spec in specs if spec["range"]}
-        return Inputs(examples, axes, frozenset(stored["inputs"]["batch"]), ranges)
+        return Inputs(examples, axes, frozenset(stored["inputs"]["batch"]), ranges, images)
     except CnncError:
         raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InvalidInputError(f"{path}: its certificate is malformed: {error}") from error
 
 
-def _values(spec: Mapping[str, Any]) -> np.ndarray:
+def _values(spec: Mapping[str, Any], *, is_image: bool) -> np.ndarray:
     dtype = np.dtype(spec["dtype"])
-    if dtype.kind == "f":
+    if dtype.kind == "f" or is_image:
         return np.zeros(spec["shape"], dtype)
     if spec["values"] is None:
         raise UnsupportedModelError(

@@ -33,7 +33,7 @@ def packages(folder: str) -> set[str]:
 
 
 def test_runtime_imports_neither_torch_nor_onnx_nor_the_compiler() -> None:
-    assert packages("runtime") <= {"cnnc_runtime", "numpy", "onnxruntime", "PIL", "rich"}
+    assert packages("runtime") <= {"cnnc_runtime", "numpy", "onnxruntime", "PIL", "rich", "cv2", "pyarrow"}
 
 
 def test_passes_know_neither_torch_nor_the_engine() -> None:

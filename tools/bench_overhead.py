@@ -1,5 +1,7 @@
 """What `Engine.run` adds to its own session's bare `run`: alternating calls in one process, medians.
 
+Each net twice: as it is by default, and with `allow_nonfinite`, which leaves out the look at every value.
+
     python tools/bench_overhead.py [NET ...]     default: lenet5 resnet18
 
 One engine, one session: two sessions in a process slow each other down. The two calls take turns, and
@@ -25,15 +27,18 @@ def main(names: list[str]) -> None:
     """Print one line a net."""
     print(f"{'net':<10} {'bare':>12} {'engine':>12} {'added':>10} {'added':>8}   calls")
     for name in names:
-        engine = cnnc.compile(name).engine("cpu")
+        compiled = cnnc.compile(name)
+        source = compiled.content if compiled.path is None else compiled.path
         x = np.random.default_rng(0).standard_normal((1, *ZOO[name].input_shape)).astype(np.float32)
-        feed, session = {engine.inputs[0].name: x}, engine.session
-        bare, ours = alternate(lambda s=session, f=feed: s.run(None, f), lambda e=engine, x=x: e.run(x))
-        middle, added = statistics.median(bare), statistics.median(ours) - statistics.median(bare)
-        print(
-            f"{name:<10} {middle * 1e6:>9.1f} µs {statistics.median(ours) * 1e6:>9.1f} µs {added * 1e6:>+7.2f} µs "
-            f"{added / middle:>+7.2%}   {len(bare)}"
-        )
+        for allow in (False, True):
+            with cnnc.load(source, device="cpu", allow_nonfinite=allow) as engine:
+                feed, session = {engine.inputs[0].name: x}, engine.session
+                bare, ours = alternate(lambda s=session, f=feed: s.run(None, f), lambda e=engine, x=x: e.run(x))
+            middle, added = statistics.median(bare), statistics.median(ours) - statistics.median(bare)
+            print(
+                f"{name:<10} {middle * 1e6:>9.1f} µs {statistics.median(ours) * 1e6:>9.1f} µs {added * 1e6:>+7.2f} µs "
+                f"{added / middle:>+7.2%}   {len(bare)}{'   NaN allowed' if allow else ''}"
+            )
 
 
 def alternate(first: Callable[[], object], second: Callable[[], object]) -> tuple[list[float], list[float]]:

@@ -21,8 +21,10 @@ _COMMANDS = {
     "compile": "Compile a trained CNN into a verified ONNX artifact.",
     "run": "Run an artifact on images, folders or arrays.",
     "analyze": "Show what every layer costs, convolution against fully connected.",
+    "bench": "Measure latency, throughput and cold start, against other artifacts or PyTorch.",
     "verify": "Check an artifact against its certificate, and prove it again here.",
     "passes": "List the rewrites and the law each one applies.",
+    "doctor": "Check this machine: versions, devices, CPU, memory, and what to do about each problem.",
     "zoo": "List the reference CNNs that can be named as a source.",
     "demo": "Train LeNet-5 on handwritten digits, then compile, run and analyze it.",
 }

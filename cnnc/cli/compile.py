@@ -30,6 +30,7 @@ from cnnc.cli.preprocess_options import preprocessing_from, preprocessing_option
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="Class names, one a line.")
 @preprocessing_options
+@click.option("--embed-preprocessing", is_flag=True, help="Do its arithmetic in the graph: uint8 (N, H, W, C) in.")
 @click.option("--skip-pass", "skip", multiple=True, metavar="P", help="Leave a pass out (`cnnc passes`).")
 @click.option("--passes", "only", metavar="P,P", help="Run these passes only.")
 @click.option("--bisect-limit", "limit", type=click.IntRange(min=0), help="Apply no more than N rewrite instances.")

@@ -1,23 +1,22 @@
-"""`cnnc run`: an artifact on images, folders or arrays."""
+"""`cnnc run`: an artifact on images, folders, arrays, videos or Parquet files."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from cnnc_runtime import Engine, Failure, Preprocessing, Result
-    from cnnc_runtime.writers import Write
+    from cnnc.cli.run_job import Job, Outcome
+    from cnnc_runtime import Engine, Preprocessing
 
 __all__ = ["command"]
 
-_PROGRESS_FROM = 32  # files; fewer are done before a bar could be read
+_SUMMARY_FROM = 32  # items without an output file; fewer are counted at a glance
 
 
 @click.command("run")
@@ -27,8 +26,13 @@ _PROGRESS_FROM = 32  # files; fewer are done before a bar could be read
 @click.option("--batch", type=click.IntRange(1, 65536), metavar="N", help="Samples a run (default: 8).")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, metavar="K", help="Classes to show.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="F", help="Class names, one a line.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a .csv, .jsonl or .npz.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a .csv, .jsonl, .parquet or .npz.")
 @click.option("--force", is_flag=True, help="Overwrite the output.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same command.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first bad item, with its own exit code.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds to decode one item.")
+@click.option("--every", type=click.IntRange(1), default=1, metavar="N", help="Of videos, every Nth frame only.")
+@click.option("--column", metavar="NAME", help="Of Parquet files, the column with the images.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     model: str,
@@ -39,104 +43,114 @@ def command(
     labels: Path | None,
     output: Path | None,
     force: bool,
+    resume: bool,
+    fail_fast: bool,
+    timeout: float | None,
+    every: int,
+    column: str | None,
     as_json: bool,
 ) -> None:
-    """Run MODEL on each INPUT: an image, a folder of images, a .npy or a .npz.
+    """Run MODEL on each INPUT: an image, a folder of images, a .npy, .npz or .parquet, a video.
 
-    A .npy of the rank of the net's input is a batch of samples, of one rank less it is one sample.
+    Quoted patterns ('photos/**/*.jpg') are understood, and - reads file names from standard input. A .npy of the
+    rank of the net's input is a batch of samples, of one rank less it is one sample.
     """
     from cnnc.cli import console
-    from cnnc.cli.run_report import print_json, print_tables
-    from cnnc_runtime import Failure, check_model_file, load
+    from cnnc.cli.run_job import Job, run_job
+    from cnnc_runtime import check_model_file, load
     from cnnc_runtime.batch import batch_size
-    from cnnc_runtime.media import find_files
+    from cnnc_runtime.media import Reading
+    from cnnc_runtime.pipeline.names import list_names
     from cnnc_runtime.probe import is_certified, probe
-    from cnnc_runtime.results import describe
 
     # Pillow's remarks on large photographs, odd EXIF and palettes: none of them stops the decoding.
     warnings.filterwarnings("ignore", module="PIL")
-    names: Sequence[str] = console.read_labels(labels) if labels else ()
-    files = find_files(paths)
+    _check_output(output, force, resume)
+    classes: Sequence[str] = console.read_labels(labels) if labels else ()
+    names = list_names(paths, sys.stdin.buffer)
     check_model_file(model)
     if not is_certified(model):
         probe(model)
     with load(model, device=device) as engine:
-        names = names or (engine.metadata.labels if engine.metadata else ())
-        size = batch_size(engine, batch)
-        prepare = _preprocessing(engine, model, files)
-        records: list[dict[str, Any]] = []
-        failures: list[Failure] = []
-        done = broken = 0
-        with _writer(output, force) as write:
-            for result in _results(engine, files, prepare, size):
-                if isinstance(result, Failure):
-                    failures.append(result)
-                    continue
-                done += 1
-                record = describe(result, names, top)
-                broken += any("non_finite" in summary for summary in record["outputs"].values())
-                write(result, record)
-                if as_json or output is None:  # a data set's worth of records need not be kept
-                    records.append(record)
-            if not done:  # inside the block, so that no empty output is written
-                _raise_for(failures, done)
-        report = {
-            "model": model,
+        job = Job(
+            engine=engine,
+            model=model,
+            names=names,
+            prepare=_preprocessing(engine, model, names),
+            reading=Reading(every, column, timeout),
+            batch=batch_size(engine, batch),
+            labels=classes or (engine.metadata.labels if engine.metadata else ()),
+            top=top,
+            output=output,
+            force=force,
+            resume=resume,
+            fail_fast=fail_fast,
+        )
+        outcome = run_job(job, collect=as_json or output is None)
+        _report(job, outcome, as_json)
+
+
+def _report(job: Job, outcome: Outcome, as_json: bool) -> None:
+    """Print what is to be printed, and end with exit code 10 if items failed; an only item's error is its own."""
+    from cnnc.cli import console
+    from cnnc.cli.run_report import print_json, print_tables
+    from cnnc_runtime.errors import PartialFailureError
+
+    if outcome.only is not None:
+        raise outcome.only.error
+    engine, total = job.engine, outcome.done + outcome.failed
+    if outcome.done:
+        if outcome.non_finite:
+            console.note(f"NaN or infinity in the outputs of {outcome.non_finite} of {outcome.done} items")
+        results = f"{outcome.done} result{'s' * (outcome.done != 1)} of {engine.provider}"
+        failed = f", {outcome.failed} failed" * (outcome.failed > 0)
+        if job.output is not None:
+            console.note(f"wrote {results} to {job.output} in {outcome.seconds}{failed}")
+        elif total >= _SUMMARY_FROM and sys.stderr.isatty():
+            console.note(f"{results} in {outcome.seconds}{failed}")
+        report: dict[str, Any] = {
+            "model": job.model,
             "provider": engine.provider,
             "device": engine.device,
-            "batch": size,
-            "preprocessing": prepare.to_json() if prepare else None,
-            "results": records,
-            "failed": [{"name": failure.name, "error": str(failure.error)} for failure in failures],
+            "batch": job.batch,
+            "preprocessing": job.prepare.to_json() if job.prepare else None,
+            "results": [record for record in outcome.records if "error" not in record],
+            "failed": [record for record in outcome.records if "error" in record],
         }
-    if broken:
-        console.note(f"NaN or infinity in the outputs of {broken} of {done} items")
-    if output is not None:
-        console.note(f"wrote {done} result{'s' * (done != 1)} of {engine.provider} to {output}")
-    if as_json:
-        print_json(report)
-    elif output is None:
-        print_tables(report)
-    _raise_for(failures, done)
+        if as_json:
+            print_json(report)
+        elif job.output is None:
+            print_tables(report)
+    if outcome.failed:
+        raise PartialFailureError(f"{outcome.failed} of {total} items failed")
 
 
-def _results(
-    engine: Engine, files: Sequence[Path], prepare: Preprocessing | None, size: int
-) -> Iterator[Result | Failure]:
-    """Every item's result, with a bar on stderr that counts files if there are many and someone is looking."""
-    from cnnc_runtime import read_items, run_items
-
-    if len(files) < _PROGRESS_FROM or not sys.stderr.isatty():
-        yield from run_items(engine, read_items(files, engine.inputs, prepare), size)
-        return
-    from rich.progress import Progress
-
-    from cnnc.cli import console
-
-    with Progress(console=console.err, transient=True) as progress:
-        counted = progress.track(files, description="running")
-        yield from run_items(engine, read_items(counted, engine.inputs, prepare), size)
-
-
-def _writer(output: Path | None, force: bool) -> contextlib.AbstractContextManager[Write]:
-    from cnnc_runtime.writers import open_writer
+def _check_output(output: Path | None, force: bool, resume: bool) -> None:
+    """Raise before any work what would stop the output from being written."""
+    from cnnc_runtime.atomic import check_writable
+    from cnnc_runtime.errors import UsageError
+    from cnnc_runtime.pipeline.journal import may_overwrite
+    from cnnc_runtime.writers import check_format
 
     if output is None:
-        return contextlib.nullcontext(lambda result, record: None)
-    return open_writer(output, force=force)
+        if resume:
+            raise UsageError("--resume goes on with an output file: give the same -o as before")
+        return
+    check_format(output)
+    check_writable(output, force=force or (resume and may_overwrite(output)))
 
 
-def _preprocessing(engine: Engine, model: str, files: Sequence[Path]) -> Preprocessing | None:
+def _preprocessing(engine: Engine, model: str, names: Sequence[str]) -> Preprocessing | None:
     """The stored one, or for images the default, said aloud; with a warning about an unproved artifact."""
     from cnnc.cli import console
-    from cnnc_runtime.media import is_image
+    from cnnc_runtime.media import holds_pictures
     from cnnc_runtime.preprocessing import assumed_for
 
     if engine.metadata is not None and engine.metadata.certificate is None:
         console.note(f"{model} is unverified: it carries no proof that it equals its source")
     if engine.metadata is not None and engine.metadata.preprocessing is not None:
         return engine.metadata.preprocessing
-    if len(engine.inputs) != 1 or not any(map(is_image, files)):
+    if len(engine.inputs) != 1 or not any(holds_pictures(Path(name)) for name in names):
         return None
     assumed = assumed_for(engine.inputs[0].shape)
     console.note(
@@ -144,16 +158,3 @@ def _preprocessing(engine: Engine, model: str, files: Sequence[Path]) -> Preproc
         "cnnc compile ... --preprocess imagenet (or --size, --crop, --mean, --std)"
     )
     return assumed
-
-
-def _raise_for(failures: Sequence[Failure], done: int) -> None:
-    """Name each failed item on stderr and end with exit code 10; an only item's error is its own."""
-    from cnnc.cli import console
-    from cnnc_runtime.errors import PartialFailureError
-
-    if len(failures) == 1 and not done:
-        raise failures[0].error
-    for failure in failures:
-        console.note(f"skipped {failure.error}")
-    if failures:
-        raise PartialFailureError(f"{len(failures)} of {len(failures) + done} items failed")

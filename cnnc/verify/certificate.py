@@ -84,12 +84,18 @@ def describe_inputs(inputs: Inputs) -> dict[str, Any]:
                 "shape": list(example.shape),
                 "axes": {str(axis): symbol for axis, symbol in inputs.axes.get(name, {}).items()},
                 "range": list(inputs.ranges[name]) if name in inputs.ranges else None,
-                "values": example.reshape(-1).tolist() if example.dtype.kind != "f" and example.size <= 4096 else None,
+                "values": example.reshape(-1).tolist() if _lends_values(inputs, name) else None,
             }
             for name, example in inputs.examples.items()
         ],
         "batch": sorted(inputs.batch),
+        "images": sorted(inputs.images),
     }
+
+
+def _lends_values(inputs: Inputs, name: str) -> bool:
+    example = inputs.examples[name]
+    return example.dtype.kind != "f" and name not in inputs.images and example.size <= 4096
 
 
 def hash_feeds(cases: Sequence[Case]) -> str:

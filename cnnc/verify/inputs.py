@@ -23,12 +23,14 @@ class Inputs:
         axes: per input, the open axes by index, each with its symbol; equal symbols are equal sizes.
         batch: the symbols that count items.
         ranges: per input the values it may take, (lowest, highest), where that was declared.
+        images: the inputs of 8-bit values that may be any.
     """
 
     examples: Mapping[str, np.ndarray]
     axes: Mapping[str, Mapping[int, str]] = dataclasses.field(default_factory=dict)
     batch: frozenset[str] = frozenset()
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    images: frozenset[str] = frozenset()
 
     def batch_axis(self, name: str) -> int | None:
         """The axis of an input that counts its items, if it is open."""
@@ -158,6 +160,8 @@ def _batch_of(inputs: Inputs, kinds: Sequence[Values], rng: np.random.Generator)
 def _fill(inputs: Inputs, name: str, values: Values, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Values of one input, inside its declared range."""
     example = inputs.examples[name]
+    if name in inputs.images:
+        return _as_bytes(values, shape, rng)
     if example.dtype.kind != "f":
         return np.resize(example, shape) if shape != example.shape else example
     if name not in inputs.ranges:
@@ -166,3 +170,10 @@ def _fill(inputs: Inputs, name: str, values: Values, shape: tuple[int, ...], rng
     if values is _noise:
         return rng.uniform(low, high, shape).astype(example.dtype)
     return np.clip(values(shape, rng), low, high).astype(example.dtype)
+
+
+def _as_bytes(values: Values, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """The same kinds about the middle of 0 to 255: dark for negative, one white place for a spike; noise is even."""
+    if values is _noise:
+        return rng.integers(0, 256, shape).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(128 + 64 * values(shape, rng)), 0, 255), np.uint8)

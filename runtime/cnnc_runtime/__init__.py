@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from cnnc_runtime.metadata import Metadata
     from cnnc_runtime.preflight import check_model_file
     from cnnc_runtime.preprocessing import PRESETS, Preprocessing
+    from cnnc_runtime.providers import GpuOptions
     from cnnc_runtime.tensors import TensorSpec
 
 __all__ = [
     "PRESETS",
     "Engine",
     "Failure",
+    "GpuOptions",
     "Item",
     "Metadata",
     "Preprocessing",
@@ -39,6 +41,7 @@ _HOME = {
     "PRESETS": "preprocessing",
     "Engine": "engine",
     "Failure": "media",
+    "GpuOptions": "providers",
     "Item": "media",
     "Metadata": "metadata",
     "Preprocessing": "preprocessing",

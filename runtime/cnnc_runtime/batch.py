@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc_runtime.engine import Engine
-from cnnc_runtime.errors import CnncError, UnsupportedModelError, UsageError
-from cnnc_runtime.media import Failure, Item
+from cnnc_runtime.errors import CnncError, DeviceError, InvalidInputError, UnsupportedModelError, UsageError
+from cnnc_runtime.pipeline.items import Failure, Item
 
-__all__ = ["DEFAULT_BATCH", "Result", "batch_size", "run_items"]
+__all__ = ["DEFAULT_BATCH", "Result", "batch_size", "run_batches", "run_items"]
 
 DEFAULT_BATCH = 8
+
+_MOST_WAITING = 4  # batches of entries that wait while failures, which need no run, come between the items
 
 
 @dataclass(frozen=True)
@@ -47,28 +49,46 @@ def batch_size(engine: Engine, wanted: int | None = None) -> int:
 
 
 def run_items(engine: Engine, items: Iterable[Item | Failure], batch: int | None = None) -> Iterator[Result | Failure]:
-    """Run consecutive items of equal shape together; failures pass through, and a failed run yields them.
+    """Run consecutive items of equal shape together, order kept; a run that fails yields failures.
 
     A net with a fixed batch gets its last group filled up with repeats, whose outputs are dropped.
 
     Raises:
         UsageError, UnsupportedModelError: as `batch_size`.
+        DeviceError: the GPU failed.
     """
-    size = batch_size(engine, batch)
+    for results in run_batches(engine, items, batch_size(engine, batch)):
+        yield from results
+
+
+def run_batches(engine: Engine, items: Iterable[Item | Failure], size: int) -> Iterator[list[Result | Failure]]:
+    """As `run_items`, the results of a batch, and the failures between them, at a time.
+
+    Raises:
+        DeviceError: the GPU failed.
+    """
+    waiting: list[Item | Failure] = []
     group: list[Item] = []
     for item in items:
-        if isinstance(item, Failure):
-            yield item
-            continue
-        if group and (len(group) == size or _shapes(item) != _shapes(group[0])):
-            yield from _run(engine, group, size)
-            group = []
-        group.append(item)
-    if group:
-        yield from _run(engine, group, size)
+        if isinstance(item, Item):
+            if group and (len(group) == size or _shapes(item) != _shapes(group[0])):
+                yield _outcomes(engine, waiting, group, size)
+                waiting, group = [], []
+            group.append(item)
+        waiting.append(item)
+        if len(group) == size or not group or len(waiting) >= _MOST_WAITING * size:
+            yield _outcomes(engine, waiting, group, size)
+            waiting, group = [], []
+    if waiting:
+        yield _outcomes(engine, waiting, group, size)
 
 
-def _run(engine: Engine, group: list[Item], size: int) -> Iterator[Result | Failure]:
+def _outcomes(engine: Engine, waiting: list[Item | Failure], group: list[Item], size: int) -> list[Result | Failure]:
+    results = iter(_run(engine, group, size) if group else [])
+    return [entry if isinstance(entry, Failure) else next(results) for entry in waiting]
+
+
+def _run(engine: Engine, group: list[Item], size: int) -> list[Result | Failure]:
     is_fixed = any(isinstance(spec.shape[0], int) for spec in engine.inputs)
     filled = group + [group[-1]] * (size - len(group)) if is_fixed else group
     try:
@@ -79,12 +99,17 @@ def _run(engine: Engine, group: list[Item], size: int) -> Iterator[Result | Fail
                 raise UnsupportedModelError(
                     f"output {name!r} of shape {output.shape} has no batch axis: run it from Python"
                 )
+    except DeviceError:
+        raise  # nothing after it would run either
+    except InvalidInputError as error:
+        if len(group) > 1:  # one of them is at fault, the others are not to suffer
+            return [result for item in group for result in _run(engine, [item], size)]
+        return [Failure(item.name, type(error)(f"{item.name}: {error}")) for item in group]
     except CnncError as error:
-        for item in group:
-            yield Failure(item.name, type(error)(f"{item.name}: {error}"))
-        return
-    for index, item in enumerate(group):
-        yield Result(item.name, {name: output[index] for name, output in outputs.items()})
+        return [Failure(item.name, type(error)(f"{item.name}: {error}")) for item in group]
+    return [
+        Result(item.name, {name: output[index] for name, output in outputs.items()}) for index, item in enumerate(group)
+    ]
 
 
 def _shapes(item: Item) -> list[tuple[int, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from cnnc_runtime.errors import CnncError, InvalidInputError, ResourceLimitError
 
@@ -18,8 +18,12 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff",
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")
 
 
-def open_image(path: Path) -> Image:
-    """The first frame of an image file, decoded whole; its format is told by its content, not its name.
+def open_image(source: Path | BinaryIO, name: str | None = None) -> Image:
+    """The first frame of an image, decoded whole; its format is told by its content, not its name.
+
+    Args:
+        source: a file, or its content.
+        name: what messages call it; the path if None.
 
     Raises:
         InvalidInputError: it is not an image of a supported format, or is damaged.
@@ -28,14 +32,14 @@ def open_image(path: Path) -> Image:
     from PIL import Image
 
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(source, formats=_FORMATS) as image:
             image.load()
             return image.copy()  # the file is closed on return
     except Exception as error:  # Pillow raises a dozen types on damaged files
-        raise _translated(path, error) from error
+        raise _translated(name or str(source), error) from error
 
 
-def _translated(path: Path, error: Exception) -> CnncError:
+def _translated(path: str, error: Exception) -> CnncError:
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, Image.DecompressionBombError):

@@ -7,9 +7,14 @@ from PIL import Image, ImageOps
 
 from cnnc_runtime.errors import InvalidInputError, ResourceLimitError
 
-__all__ = ["center_crop", "resized", "to_eight_bit"]
+__all__ = ["center_crop", "fit_inside", "resized", "to_eight_bit"]
 
 _LONGEST_SIDE = 65535
+_RESAMPLING = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
+}
 
 
 def to_eight_bit(image: Image.Image, mode: str) -> Image.Image:
@@ -37,15 +42,17 @@ def _from_sixteen_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
 
 
-def resized(image: Image.Image, size: int | tuple[int, int]) -> Image.Image:
-    """Bilinear, with antialiasing: to exact (height, width), or to a shorter side of `size` pixels.
+def resized(image: Image.Image, size: int | tuple[int, int], interpolation: str = "bilinear") -> Image.Image:
+    """To exact (height, width), or to a shorter side of `size` pixels, as Pillow's Image.resize: with antialiasing.
+
+    The longer side is int(size * long / short), as torchvision's Resize has it.
 
     Raises:
         ResourceLimitError: the longer side would grow beyond all use (a 1-pixel-wide image does that).
     """
     if isinstance(size, int):
         short, long = sorted(image.size)
-        longer = int(size * long / short)  # torchvision truncates
+        longer = int(size * long / short)
         if longer > _LONGEST_SIDE:
             raise ResourceLimitError(f"{image.width}x{image.height} pixels: too narrow to resize to {size}")
         width, height = (size, longer) if image.width <= image.height else (longer, size)
@@ -53,15 +60,41 @@ def resized(image: Image.Image, size: int | tuple[int, int]) -> Image.Image:
         height, width = size
     if image.size == (width, height):
         return image
-    return image.resize((width, height), Image.Resampling.BILINEAR)
+    return image.resize((width, height), _RESAMPLING[interpolation])
 
 
-def center_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """(height, width) from the center, padded with black where the image is smaller."""
+def fit_inside(
+    image: Image.Image, size: tuple[int, int], interpolation: str, fill: tuple[int, ...] = (0,)
+) -> Image.Image:
+    """As large as fits into (height, width) with its aspect kept, centered, bars of `fill` around: ImageOps.pad.
+
+    The side that does not reach rounds to the nearest pixel, and half of what is left, to even, goes before it.
+
+    Args:
+        image: in mode "RGB" or "L".
+        size: (height, width).
+        interpolation: as of `resized`.
+        fill: an 8-bit value a channel of the image.
+
+    Raises:
+        ResourceLimitError: the image is so narrow that nothing of it would be left.
+    """
+    height, width = size
+    if not round(min(image.height / image.width * width, image.width / image.height * height, height, width)):
+        raise ResourceLimitError(f"{image.width}x{image.height} pixels: too narrow to fit into {height}x{width}")
+    return ImageOps.pad(image, (width, height), _RESAMPLING[interpolation], fill if image.mode == "RGB" else fill[0])
+
+
+def center_crop(image: Image.Image, size: tuple[int, int], fill: tuple[int, ...] = (0,)) -> Image.Image:
+    """(height, width) from the center, padded with `fill` where the image is smaller, as torchvision's CenterCrop.
+
+    Left is round((image width - width) / 2), to even; of an odd padding the larger half is on the right.
+    """
     height, width = size
     pad_x, pad_y = max(width - image.width, 0), max(height - image.height, 0)
     if pad_x or pad_y:
-        canvas = Image.new(image.mode, (image.width + pad_x, image.height + pad_y))
+        color = fill[0] if image.mode == "L" else fill * 3 if len(fill) == 1 else fill
+        canvas = Image.new(image.mode, (image.width + pad_x, image.height + pad_y), color)
         canvas.paste(image, (pad_x // 2, pad_y // 2))
         image = canvas
     # round() is to even here and in torchvision

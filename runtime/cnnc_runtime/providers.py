@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import io
+import os
 import re
 import sys
 import warnings
@@ -20,13 +21,57 @@ from typing import Any
 
 from cnnc_runtime.errors import UsageError
 
-__all__ = ["CPU", "Device", "load_onnxruntime", "parse_device", "prepare_cuda", "unavailable_reason"]
+__all__ = ["CPU", "Device", "GpuOptions", "load_onnxruntime", "parse_device", "prepare_cuda", "unavailable_reason"]
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+
+
+@dataclass(frozen=True)
+class GpuOptions:
+    """How a GPU computes; without effect on the CPU. What is left at its default is onnxruntime's own choice.
+
+    Attributes:
+        tf32: let float32 convolutions and matrix products use TensorFloat-32, which keeps 10 bits of mantissa:
+            float32 in name only, so it is off, and an artifact's proof does not cover it.
+        convolution_search: how cuDNN's algorithm is chosen for each new shape: `exhaustive` times them all (slow
+            first run), `heuristic` asks cuDNN, `default` takes one that always works.
+        nhwc: convolve in channels-last layout.
+        cuda_graphs: record the kernels of a batch once and launch them together; batches are padded to buckets.
+        memory_limit: bytes of onnxruntime's arena, which then grows by what is asked for, not by powers of two.
+    """
+
+    tf32: bool = False
+    convolution_search: str = "exhaustive"
+    nhwc: bool = False
+    cuda_graphs: bool = False
+    memory_limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.convolution_search not in _SEARCHES:
+            raise UsageError(f"`convolution_search` is {self.convolution_search!r}: choose {', '.join(_SEARCHES)}")
+        limit = self.memory_limit
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise UsageError(f"`memory_limit` is {limit!r}: bytes, a whole number of at least 1")
+
+    def cuda(self) -> dict[str, str]:
+        """As options of onnxruntime's CUDA provider."""
+        options = {"use_tf32": str(int(self.tf32))}
+        if self.convolution_search != "exhaustive":  # onnxruntime's default
+            options["cudnn_conv_algo_search"] = self.convolution_search.upper()
+        if self.nhwc:
+            options["prefer_nhwc"] = "1"
+        if self.cuda_graphs:
+            options["enable_cuda_graph"] = "1"
+        if self.memory_limit is not None:
+            options |= {"gpu_mem_limit": str(self.memory_limit), "arena_extend_strategy": "kSameAsRequested"}
+        return options
+
+
+_SEARCHES = ("exhaustive", "heuristic", "default")
 
 
 @dataclass(frozen=True)
@@ -44,13 +89,28 @@ class Device:
     @property
     def providers(self) -> list[Any]:
         """What to ask onnxruntime for: this provider, then those that take the nodes it lacks."""
-        # TensorFloat-32 keeps 10 bits of mantissa: float32 in name only, and it would fail the proof
-        gpu = {"tensorrt": {"device_id": str(self.index)}, "cuda": {"device_id": str(self.index), "use_tf32": "0"}}
-        chain = {"cpu": [], "cuda": ["cuda"], "tensorrt": ["tensorrt", "cuda"]}[self.kind]
-        return [*((_PROVIDERS[kind], gpu[kind]) for kind in chain), _PROVIDERS["cpu"]]
+        return self.chain(GpuOptions())
+
+    def chain(self, gpu: GpuOptions, engines: Path | None = None) -> list[Any]:
+        """`providers` with these options; `engines` is where TensorRT keeps its engines and timings."""
+        here = {"device_id": str(self.index)}
+        options = {"tensorrt": here | _tensorrt_cache(engines), "cuda": here | gpu.cuda()}
+        kinds = {"cpu": [], "cuda": ["cuda"], "tensorrt": ["tensorrt", "cuda"]}[self.kind]
+        return [*((_PROVIDERS[kind], options[kind]) for kind in kinds), _PROVIDERS["cpu"]]
 
     def __str__(self) -> str:
         return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+
+
+def _tensorrt_cache(folder: Path | None) -> dict[str, str]:
+    if folder is None:
+        return {}
+    return {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(folder),
+    }
 
 
 CPU = Device("cpu")
@@ -64,7 +124,7 @@ def parse_device(text: str) -> Device | None:
     """
     if text == "auto":
         return None
-    match = re.fullmatch(r"(cpu)|(cuda|tensorrt)(?::(\d{1,4}))?", text)
+    match = re.fullmatch(r"(cpu)|(cuda|tensorrt)(?::(\d{1,4}))?", text) if isinstance(text, str) else None
     if match is None:
         raise UsageError(f"`device` is {text!r}: choose auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N")
     return Device(match[1] or match[2], int(match[3] or 0))
@@ -72,7 +132,11 @@ def parse_device(text: str) -> Device | None:
 
 @functools.cache
 def load_onnxruntime() -> ModuleType:
-    """onnxruntime, with its C++ log off the terminal: its errors reach us as exceptions."""
+    """onnxruntime, with its C++ log off the terminal (its errors reach us as exceptions) and its telemetry off.
+
+    Version 1.31 starts telemetry threads when it is imported, and a process forked later hangs when it exits.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cnnc_runtime.batch import Result
 from cnnc_runtime.errors import InvalidInputError
 
-__all__ = ["describe"]
+__all__ = ["describe", "is_scores"]
 
 
 def describe(result: Result, labels: Sequence[str] = (), top: int = 5) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def describe(result: Result, labels: Sequence[str] = (), top: int = 5) -> dict[s
     Raises:
         InvalidInputError: there are labels, but no output has so many classes.
     """
-    classes = {array.size for array in result.outputs.values() if _is_scores(array)}
+    classes = {array.size for array in result.outputs.values() if is_scores(array)}
     if labels and classes and len(labels) not in classes:
         raise InvalidInputError(
             f"{len(labels)} labels for {' and '.join(map(str, sorted(classes)))} classes: give one label a class"
@@ -39,7 +39,8 @@ def describe(result: Result, labels: Sequence[str] = (), top: int = 5) -> dict[s
     return {"name": result.name, "outputs": outputs}
 
 
-def _is_scores(array: NDArray[Any]) -> bool:
+def is_scores(array: NDArray[Any]) -> bool:
+    """Whether an item's output counts as class scores: one axis of several floating-point values."""
     return array.ndim == 1 and array.size > 1 and array.dtype.kind == "f"
 
 
@@ -49,7 +50,7 @@ def _describe(array: NDArray[Any], labels: Sequence[str], top: int) -> dict[str,
     summary: dict[str, Any] = {"shape": list(array.shape)}
     if finite.size < values.size:
         summary["non_finite"] = int(values.size - finite.size)
-    if _is_scores(array) and finite.size == values.size:
+    if is_scores(array) and finite.size == values.size:
         return summary | _classes(values, labels, top)
     extent = {"min": finite.min(), "max": finite.max(), "mean": finite.mean()} if finite.size else {}
     return summary | {key: float(extent[key]) if extent else None for key in ("min", "max", "mean")}

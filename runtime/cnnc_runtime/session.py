@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
+from pathlib import Path
 from typing import Any, Literal
 
 from cnnc_runtime.errors import (
@@ -15,14 +17,17 @@ from cnnc_runtime.errors import (
     UnsupportedModelError,
     UsageError,
 )
+from cnnc_runtime.model_cache import open_cached
 from cnnc_runtime.providers import (
     CPU,
     Device,
+    GpuOptions,
     has_nvidia_driver,
     load_onnxruntime,
     prepare_cuda,
     unavailable_reason,
 )
+from cnnc_runtime.threads import default_threads
 
 __all__ = ["Optimization", "model_error", "open_session"]
 
@@ -43,6 +48,10 @@ _WRONG_TRANSFORMERS = [
 # These fold a factor into float16 weights with no look at the range: 100 * 2000 is infinity.
 _WRONG_IN_HALF = ["ConvMulFusion", "ConvBNFusion"]
 
+# It can lose a Conv that is also an output of the graph, and then finds nothing that produces it. Turned off only
+# for nets on which that happens: it is also the fusion of residual adds.
+_LOSES_AN_OUTPUT = "ConvAddActivationFusion"
+
 _log = logging.getLogger("cnnc")
 
 
@@ -55,6 +64,10 @@ def open_session(
     *,
     profile: str | None = None,
     optimized: str | None = None,
+    gpu: GpuOptions | None = None,
+    spinning: bool = True,
+    cache: Path | None = None,
+    engines: Path | None = None,
 ) -> tuple[Any, Device]:
     """An InferenceSession and the device it runs on; `device` None picks CUDA where it works, else the CPU.
 
@@ -62,28 +75,48 @@ def open_session(
         model: a path, or the serialized model.
         name: what messages call it.
         device: where to run; None for `auto`.
-        threads: CPU threads of one run, or None for onnxruntime's choice.
+        threads: CPU threads of one run; None for what this process has (see `threads.py`).
         optimization: onnxruntime's own graph optimization.
         profile: how the file begins that the session's `end_profiling` writes its events to.
         optimized: where to write the graph that is really run, after onnxruntime's own optimization.
+        gpu: how a GPU computes.
+        spinning: whether threads that wait for work burn their core for a while, to start sooner.
+        cache: a private folder for optimized models of the CPU, or None.
+        engines: the folder for TensorRT's engines and timings, or None.
 
     Raises:
         DeviceError: the device cannot be used; never a silent fallback.
         InvalidInputError, UnsafeInputError, UnsupportedModelError, ResourceLimitError: the model cannot be.
         UsageError: an option is out of range.
     """
+    gpu = gpu or GpuOptions()
+
+    def options(level: Optimization, write_to: str | None = None) -> Any:
+        chosen = _options(threads, level, profile, spinning)
+        if write_to is not None:
+            chosen.optimized_model_filepath = write_to
+        return chosen
 
     def create(on: Device) -> Any:
-        options = _options(threads, optimization, profile)
-        if optimized is not None:
-            options.optimized_model_filepath = optimized
-        return _create(model, name, on, options)
+        if on.kind != "cpu":
+            prepare_cuda()
+        chain = on.chain(gpu, engines)
+        # With the optimized graph asked for, or a profile, it is to be seen how onnxruntime arrives at it.
+        if cache is None or on.kind != "cpu" or optimization == "off" or profile or optimized:
+            return _create(model, name, on, chain, options(optimization, optimized))
+        return open_cached(
+            cache,
+            model,
+            repr((optimization, _WRONG_TRANSFORMERS, _WRONG_IN_HALF)),
+            lambda path: _create(model, name, on, chain, _saving(options(optimization, path))),
+            lambda path: _create(path, name, on, chain, _mapped(options("off"))),
+        )
 
     if device is not None:
         return create(device), device
     cuda = Device("cuda")
     if not has_nvidia_driver() or cuda.provider not in load_onnxruntime().get_available_providers():
-        _log.info("running on the CPU: no %s", "CUDA in this onnxruntime" if has_nvidia_driver() else "NVIDIA driver")
+        _say_once("CUDA in this onnxruntime" if has_nvidia_driver() else "NVIDIA driver")
         return create(CPU), CPU
     try:
         return create(cuda), cuda
@@ -92,45 +125,75 @@ def open_session(
         return create(CPU), CPU
 
 
-def _options(threads: int | None, optimization: Optimization, profile: str | None) -> Any:
+@functools.cache
+def _say_once(missing: str) -> None:
+    """One line a process: whoever opens several engines has read it."""
+    _log.info("running on the CPU: no %s", missing)
+
+
+def _options(threads: int | None, optimization: Optimization, profile: str | None, spinning: bool) -> Any:
     onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if optimization not in _LEVELS:
         raise UsageError(f"`optimization` is {optimization!r}: choose {', '.join(_LEVELS)}")
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[optimization])
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise UsageError(f"`threads` is {threads!r}: a whole number of at least 1")
+    threads = threads or default_threads()
     if threads is not None:
-        if threads < 1:
-            raise UsageError(f"`threads` is {threads}: at least 1")
         options.intra_op_num_threads = threads
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, profile
     return options
 
 
-def _create(model: str | bytes, name: str, device: Device, options: Any) -> Any:
-    if device.kind != "cpu":
-        prepare_cuda()
+def _saving(options: Any) -> Any:
+    """Options that write the optimized graph (if at all) in onnxruntime's own format, which can be mapped."""
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    return options
 
-    def session_without(*more: str) -> Any:
-        return load_onnxruntime().InferenceSession(
-            model,
-            options,
-            providers=device.providers,
-            disabled_optimizers=[*_WRONG_TRANSFORMERS, *more],
-            enable_fallback=0,  # onnxruntime's fallback prints to stdout and carries on elsewhere
-        )
 
+def _mapped(options: Any) -> Any:
+    """Options that map such a file into memory, and leave its weights there."""
+    options.add_session_config_entry("session.load_model_format", "ORT")
+    options.add_session_config_entry("session.use_memory_mapped_ort_model", "1")
+    options.add_session_config_entry("session.use_ort_model_bytes_for_initializers", "1")
+    return options
+
+
+def _create(model: str | bytes, name: str, device: Device, providers: list[Any], options: Any) -> Any:
     try:
-        session = session_without()
-        if any(arg.type == "tensor(float16)" for arg in (*session.get_inputs(), *session.get_outputs())):
-            session = session_without(*_WRONG_IN_HALF)
+        try:
+            session = _session(model, providers, options)
+        except Exception as error:
+            if "producing output" not in str(error):
+                raise
+            session = _session(model, providers, options, _LOSES_AN_OUTPUT)
     except Exception as error:  # onnxruntime's exceptions share no base class
         if device.kind != "cpu" and re.search("CUDA|CUDNN|TensorRT|GPU", _one_line(error), re.IGNORECASE):
             raise DeviceError(f"{device} cannot be used: {_device_message(device, error)}") from error
         raise model_error(name, error) from error
     if session.get_providers()[0] != device.provider:
         raise DeviceError(f"{device} cannot be used: {unavailable_reason(device)}")
+    return session
+
+
+def _session(model: str | bytes, providers: list[Any], options: Any, *disabled: str) -> Any:
+    def without(*more: str) -> Any:
+        return load_onnxruntime().InferenceSession(
+            model,
+            options,
+            providers=providers,
+            disabled_optimizers=[*_WRONG_TRANSFORMERS, *disabled, *more],
+            enable_fallback=0,  # onnxruntime's fallback prints to stdout and carries on elsewhere
+        )
+
+    session = without()
+    if any(arg.type == "tensor(float16)" for arg in (*session.get_inputs(), *session.get_outputs())):
+        session = without(*_WRONG_IN_HALF)
     return session
 
 
@@ -150,7 +213,9 @@ def model_error(name: str, error: Exception) -> CnncError:
     def says(*phrases: str) -> bool:
         return any(phrase in lower for phrase in phrases)
 
-    if isinstance(error, MemoryError) or says("failed to allocate", "bad_alloc", "bad allocation", "out of memory"):
+    if isinstance(error, MemoryError) or says(
+        "failed to allocate", "bad_alloc", "bad allocation", "out of memory", "alloc_failed"
+    ):
         return ResourceLimitError(f"{name}: not enough memory: {message}")
     if says("cuda failure", "cudnn failure", "cublas failure"):
         return DeviceError(f"the GPU failed on {name}: {message}")

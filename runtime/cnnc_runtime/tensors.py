@@ -62,18 +62,22 @@ class TensorSpec:
         Raises:
             InvalidInputError: the dtype cannot be converted without loss, or the shape does not fit.
         """
-        if array.dtype != self.dtype and not np.can_cast(array.dtype, self.dtype, "safe"):
+        self.check_form(array.dtype, array.shape)
+
+    def check_form(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        """`check` for what is no numpy array."""
+        if dtype != self.dtype and not np.can_cast(dtype, self.dtype, "safe"):
             raise InvalidInputError(
-                f"input {self.name!r} expects {self.dtype}, which cannot hold every {array.dtype} exactly: "
+                f"input {self.name!r} expects {self.dtype}, which cannot hold every {dtype} exactly: "
                 f'convert it yourself with .astype("{self.dtype}")'
             )
-        fits = array.ndim == len(self.shape) and all(
-            isinstance(want, str) or want == got for want, got in zip(self.shape, array.shape, strict=True)
+        fits = len(shape) == len(self.shape) and all(
+            isinstance(want, str) or want == got for want, got in zip(self.shape, shape, strict=True)
         )
         if not fits:
-            raise InvalidInputError(f"input {self.name!r} expects shape {self}, got {_dims(array.shape)}")
-        if 0 in array.shape:
-            raise InvalidInputError(f"input {self.name!r} is empty: shape {_dims(array.shape)}")
+            raise InvalidInputError(f"input {self.name!r} expects shape {self}, got {_dims(shape)}")
+        if 0 in shape:
+            raise InvalidInputError(f"input {self.name!r} is empty: shape {_dims(shape)}")
 
     def conform(self, array: NDArray[Any]) -> NDArray[Any]:
         """The array as onnxruntime needs it; a copy only where it is not so already.

@@ -1,4 +1,4 @@
-"""Writes results as they come to .csv, .jsonl or .npz, told apart by the file's suffix."""
+"""Writes results to .csv, .jsonl, .npz or .parquet, told apart by the file's suffix."""
 
 from __future__ import annotations
 
@@ -16,28 +16,40 @@ import numpy as np
 from cnnc_runtime.atomic import replacing
 from cnnc_runtime.batch import Result
 from cnnc_runtime.errors import UsageError
+from cnnc_runtime.pipeline.items import Failure
+from cnnc_runtime.pipeline.parquet import load_pyarrow
+from cnnc_runtime.pipeline.table import open_table
 
-__all__ = ["FORMATS", "Write", "open_writer"]
+__all__ = ["FORMATS", "HOLDS_ARRAYS", "Write", "check_format", "open_writer"]
 
 Record = dict[str, Any]
-Write = Callable[[Result, Record], None]
+Write = Callable[[Result | Failure, Record], None]
 
-_COLUMNS = ("name", "output", "rank", "index", "label", "score", "shape", "min", "max", "mean")
+_COLUMNS = ("name", "output", "rank", "index", "label", "score", "shape", "min", "max", "mean", "error")
+
+
+def check_format(path: Path) -> None:
+    """Raise UsageError if the suffix is of no format, or its package is not installed."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path}: the output's suffix must be one of {', '.join(FORMATS)}")
+    if path.suffix.lower() == ".parquet":
+        load_pyarrow()
 
 
 @contextlib.contextmanager
 def open_writer(path: Path, *, force: bool = False) -> Iterator[Write]:
-    """A function that writes one result, given with what `describe` says of it.
+    """A function that writes one result, or failure, given with what `describe` says of it.
 
     .csv has a row for each of the top classes, best first, or one row for an output that is no classifier's;
-    .jsonl a record a line; .npz the arrays by item name (`item/output` where there are several outputs).
+    .jsonl a record a line; .parquet a row an item, with the arrays and the top classes as lists; .npz the arrays
+    by item name (`item/output` where there are several outputs), and `errors`, pairs of name and reason. In the
+    others a failure is a row with `error`.
 
     Raises:
-        UsageError: the suffix is none of these.
+        UsageError: the suffix is none of these, or .parquet without pyarrow.
         OutputError: as `replacing`.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path}: the output's suffix must be one of {', '.join(FORMATS)}")
+    check_format(path)
     with replacing(path, force=force) as file, FORMATS[path.suffix.lower()](file) as write:
         yield write
 
@@ -49,7 +61,10 @@ def _csv(file: BinaryIO) -> Iterator[Write]:
     rows = csv.DictWriter(text, _COLUMNS)
     rows.writeheader()
 
-    def write(result: Result, record: Record) -> None:
+    def write(result: Result | Failure, record: Record) -> None:
+        if "error" in record:
+            rows.writerow(record)
+            return
         for output, summary in record["outputs"].items():
             key = {"name": record["name"], "output": output, "shape": "x".join(map(str, summary["shape"]))}
             if "top" in summary:
@@ -64,7 +79,7 @@ def _csv(file: BinaryIO) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def _jsonl(file: BinaryIO) -> Iterator[Write]:
-    def write(result: Result, record: Record) -> None:
+    def write(result: Result | Failure, record: Record) -> None:
         file.write(json.dumps(record).encode() + b"\n")
 
     yield write
@@ -73,23 +88,31 @@ def _jsonl(file: BinaryIO) -> Iterator[Write]:
 @contextlib.contextmanager
 def _npz(file: BinaryIO) -> Iterator[Write]:
     with zipfile.ZipFile(file, "w") as archive:
-        taken: set[str] = set()
+        numbers: dict[str, int] = {}  # how often a key was wanted
+        errors: list[tuple[str, str]] = []
 
-        def write(result: Result, record: Record) -> None:
+        def add(key: str, array: np.ndarray[Any, Any]) -> None:
+            key = key.encode("utf-8", "backslashreplace").decode()
+            unique = key
+            while unique in numbers:  # the same file named twice
+                numbers[key] += 1
+                unique = f"{key}#{numbers[key]}"
+            numbers[unique] = 1
+            # A ZipInfo made here has a fixed date: equal results give equal files
+            with archive.open(zipfile.ZipInfo(f"{unique}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+        def write(result: Result | Failure, record: Record) -> None:
+            if isinstance(result, Failure):
+                errors.append((record["name"], record["error"]))
+                return
             for output, array in result.outputs.items():
-                key = result.name if len(result.outputs) == 1 else f"{result.name}/{output}"
-                key = key.encode("utf-8", "backslashreplace").decode()
-                number = 1
-                unique = key
-                while unique in taken:  # the same file named twice
-                    number += 1
-                    unique = f"{key}#{number}"
-                taken.add(unique)
-                # A ZipInfo made here has a fixed date: equal results give equal files
-                with archive.open(zipfile.ZipInfo(f"{unique}.npy"), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
+                add(result.name if len(result.outputs) == 1 else f"{result.name}/{output}", array)
 
         yield write
+        if errors:
+            add("errors", np.array([[text.encode("utf-8", "backslashreplace").decode() for text in e] for e in errors]))
 
 
-FORMATS = {".csv": _csv, ".jsonl": _jsonl, ".npz": _npz}
+FORMATS = {".csv": _csv, ".jsonl": _jsonl, ".npz": _npz, ".parquet": open_table}
+HOLDS_ARRAYS = frozenset({".npz", ".parquet"})

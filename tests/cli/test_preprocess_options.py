@@ -41,6 +41,16 @@ def test_options_override_the_preset():
     assert parse("--size", "28x30")[1] == Preprocessing((28, 30))
 
 
+def test_a_letterbox_takes_the_place_of_a_presets_resize_and_crop():
+    boxed = parse("--preprocess", "imagenet", "--letterbox", "--fill", "114")[1]
+    assert boxed == dataclasses.replace(PRESETS["imagenet"], resize=None, crop=None, letterbox=True, fill=(114,))
+    assert boxed.fitted(("n", 3, 64, 48)).resize == (64, 48)
+    assert parse("--letterbox", "--size", "8,9", "--crop", "4")[1] == Preprocessing((8, 9), (4, 4), letterbox=True)
+    assert parse("--interpolation", "bicubic", "--fill", "1,2,3")[1] == Preprocessing(
+        interpolation="bicubic", fill=(1, 2, 3)
+    )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -54,6 +64,11 @@ def test_options_override_the_preset():
         ("--std", "0"),
         ("--scale", "nan"),
         ("--color", "hsv"),
+        ("--interpolation", "cubic"),
+        ("--letterbox", "--size", "8"),
+        ("--fill", "256"),
+        ("--fill", "-1"),
+        ("--fill", "1,2"),
         ("--preprocess", "imagenet", "--color", "gray"),
     ],
 )

@@ -1,0 +1,153 @@
+"""IO binding, and CUDA graphs by a session that plays a GPU: the calls are onnxruntime's own, on CPU memory."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from onnx import helper
+
+from cnnc_runtime.binding import Binding
+from cnnc_runtime.cuda_graphs import GraphRunner
+from cnnc_runtime.providers import CPU
+from cnnc_runtime.session import open_session
+from cnnc_runtime.tensors import TensorSpec
+from tests.runtime.models import add, channel_means, serialized
+
+
+class FakeGpu:
+    """A session that records graphs as CUDA would: a replay computes on the buffers it was captured with.
+
+    `fault` makes a replay wrong: `stale` leaves the outputs as they were, `broken` fails the capture.
+    """
+
+    def __init__(self, session, fault: str | None = None) -> None:
+        self.session, self.fault = session, fault
+        self.runs: list[int] = []
+        self.captured: dict[int, list[int]] = {}
+
+    def io_binding(self):
+        return self.session.io_binding()
+
+    def run_with_iobinding(self, binding, options=None) -> None:
+        graph = int(options.get_run_config_entry("gpu_graph_id")) if options is not None else -1
+        self.runs.append(graph)
+        if graph >= 0:
+            addresses = [value.data_ptr() for value in binding._bound_inputs.values()]
+            addresses += [value.data_ptr() for value in binding._bound_outputs.values()]
+            if self.fault == "broken":
+                raise RuntimeError("CUDA failure 900: operation not permitted when stream is capturing")
+            assert self.captured.setdefault(graph, addresses) == addresses, "a graph replays at fixed addresses"
+            if self.fault == "stale" and self.runs.count(graph) > 1:
+                for value in binding._bound_outputs.values():
+                    value.update_inplace(np.full(value.shape(), 7, np.float32))
+                return
+        self.session.run_with_iobinding(binding)
+
+
+def bind(model: bytes, fault: str | None = None) -> tuple[Binding, FakeGpu]:
+    session, _ = open_session(model, "net", CPU, 1, "all")
+    inputs = [TensorSpec.of(arg) for arg in session.get_inputs()]
+    outputs = [TensorSpec.of(arg) for arg in session.get_outputs()]
+    gpu = FakeGpu(session, fault)
+    return Binding(gpu, inputs, outputs, "cpu", 0), gpu
+
+
+def random(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+def means(x: np.ndarray) -> np.ndarray:
+    return x.mean(axis=(2, 3))
+
+
+def test_buffers_are_allocated_once_per_shape():
+    binding, _ = bind(channel_means())
+    kept = []
+    for batch in (2, 3, 2, 3, 2):
+        x = random(batch, 3, 8, 8)
+        (y,) = binding.run({"x": x})
+        np.testing.assert_allclose(y, means(x), atol=1e-6)
+        kept.append((y, means(x)))
+    for y, right in kept:  # no later run has written into an earlier result
+        np.testing.assert_allclose(y, right, atol=1e-6)
+    assert len(binding._kept) == 2
+
+
+def test_many_shapes_do_not_pile_up():
+    binding, _ = bind(channel_means(side="s"))
+    for side in range(1, 40):
+        x = random(1, 3, side, side)
+        np.testing.assert_allclose(binding.run({"x": x})[0], means(x), atol=1e-5)
+    assert len(binding._kept) == 8
+
+
+def test_several_inputs_and_outputs():
+    binding, _ = bind(add())
+    a, b = random(2, 4), random(4, 2).T.copy()
+    for _ in range(2):
+        s, d = binding.run({"a": a, "b": b})
+        np.testing.assert_array_equal(s, a + b)
+        np.testing.assert_array_equal(d, a - b)
+
+
+def test_outputs_whose_shape_depends_on_values():
+    nodes = [
+        helper.make_node("Greater", ["x", "zero"], ["g"]),
+        helper.make_node("Compress", ["x", "g"], ["y"]),
+    ]
+    binding, _ = bind(serialized(nodes, {"x": ("n",)}, ["y"], constants={"zero": np.zeros(1, np.float32)}))
+    for values in ([1, -1, 2, -2], [1, 2, 3, -1], [-1, -1, 4, -1], [5, 6, -1, -1]):
+        x = np.array(values, np.float32)
+        np.testing.assert_array_equal(binding.run({"x": x})[0], x[x > 0])
+        tensor = torch.from_numpy(x)
+        assert torch.equal(binding.run_tensors({"x": tensor})[0], tensor[tensor > 0])
+
+
+def test_tensors_are_used_where_they_are():
+    binding, _ = bind(channel_means())
+    results = []
+    for _ in range(3):  # onnxruntime allocates the first output, PyTorch the others
+        x = torch.randn(2, 3, 8, 8)
+        (y,) = binding.run_tensors({"x": x})
+        results.append((y, x.mean(dim=(2, 3))))
+    for y, right in results:
+        assert torch.allclose(y, right, atol=1e-6)
+
+
+def test_a_graph_serves_each_bucket_and_its_smaller_batches():
+    binding, gpu = bind(channel_means())
+    graphs = GraphRunner(binding, [4, 2], lambda feed: True)
+    for batch in (1, 2, 3, 4, 3, 1, 2):
+        x = random(batch, 3, 8, 8)
+        (y,) = graphs.run({"x": x})
+        assert y.shape == (batch, 3)
+        np.testing.assert_allclose(y, means(x), atol=1e-6)
+    assert set(gpu.captured) == {1, 2}
+    assert gpu.runs[-3:] == [2, 1, 1]  # one replay each, once captured
+
+
+def test_larger_batches_and_dependent_samples_run_without_a_graph():
+    binding, gpu = bind(channel_means())
+    for sizes, batch in (([2], 3), ([4], 3)):
+        graphs = GraphRunner(binding, sizes, lambda feed: False)
+        x = random(batch, 3, 8, 8)
+        np.testing.assert_allclose(graphs.run({"x": x})[0], means(x), atol=1e-6)
+    assert not gpu.captured and set(gpu.runs) == {-1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("stale", "no CUDA graph for batch 2: its outputs differ from those of a plain run"),
+        ("broken", "no CUDA graph for batch 2: CUDA failure 900: operation not permitted when stream is capturing"),
+    ],
+)
+def test_a_graph_that_is_wrong_is_not_used_and_that_is_said(caplog, fault, message):
+    binding, _ = bind(channel_means(), fault)
+    graphs = GraphRunner(binding, [2], lambda feed: True)
+    with caplog.at_level(logging.WARNING, logger="cnnc"):
+        for batch in (2, 1, 2):
+            x = random(batch, 3, 8, 8)
+            np.testing.assert_allclose(graphs.run({"x": x})[0], means(x), atol=1e-6)
+    assert [record.message for record in caplog.records] == [message]
