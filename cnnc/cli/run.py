@@ -23,6 +23,7 @@ _SUMMARY_FROM = 32  # items without an output file; fewer are counted at a glanc
 @click.argument("model")
 @click.argument("paths", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or tensorrt[:N].")
+@click.option("--require-device", is_flag=True, help="Fail if a node or a copy lands elsewhere.")
 @click.option("--batch", type=click.IntRange(1, 65536), metavar="N", help="Samples a run (default: 8).")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, metavar="K", help="Classes to show.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="F", help="Class names, one a line.")
@@ -38,6 +39,7 @@ def command(
     model: str,
     paths: tuple[str, ...],
     device: str,
+    require_device: bool,
     batch: int | None,
     top: int,
     labels: Path | None,
@@ -71,7 +73,7 @@ def command(
     check_model_file(model)
     if not is_certified(model):
         probe(model)
-    with load(model, device=device) as engine:
+    with load(model, device=device, require_device=require_device) as engine:
         job = Job(
             engine=engine,
             model=model,

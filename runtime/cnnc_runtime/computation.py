@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -17,7 +18,7 @@ from cnnc_runtime.executor import Execute, executors
 from cnnc_runtime.opening import Opened
 from cnnc_runtime.session import model_error
 from cnnc_runtime.shapes import Shapes
-from cnnc_runtime.splitting import SplittingRun
+from cnnc_runtime.splitting import Splitter
 from cnnc_runtime.tensors import TensorSpec
 
 __all__ = ["Computation"]
@@ -47,17 +48,16 @@ class Computation:
     ) -> None:
         self._name, self._inputs, self._ranges = opened.name, inputs, ranges
         self._names = [spec.name for spec in outputs]
-        self._whole, self._on_device = executors(opened, inputs, outputs, shapes, self.is_samplewise)
-        self._split = SplittingRun(
-            lambda feed: self._attempt(self._whole, feed), self.is_samplewise, np.concatenate, self._name
+        this = weakref.proxy(self)  # no cycles: an engine that is dropped frees its session at once
+        self._whole, self._on_device = executors(
+            opened, inputs, outputs, shapes, lambda feed: bool(this.is_samplewise(feed))
         )
-        self._split_tensors = SplittingRun(
-            lambda feed: self._attempt(self._on_device, feed), self.is_samplewise, _join_tensors, self._name
-        )
+        self._split = Splitter(np.concatenate, self._name)
+        self._split_tensors = Splitter(_join_tensors, self._name)
         self.execute: Execute = self._whole
         self.seconds: float | None = None
         self._is_samplewise: bool | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def host(self, feed: Feed) -> Sequence[Array]:
         """Arrays in host memory to arrays in host memory; raises as `Engine.run`."""
@@ -68,7 +68,7 @@ class Computation:
 
     def on_device(self, feed: Feed) -> Sequence[Any]:
         """Tensors on the GPU to tensors on the GPU; raises as `Engine.run`."""
-        return self._split_tensors(feed)
+        return self._split_tensors(lambda part: self._attempt(self._on_device, part), self.is_samplewise, feed)
 
     def any(self, feed: Feed) -> Sequence[Any]:
         """`host` or `on_device`, whichever the feed is for."""
@@ -79,15 +79,19 @@ class Computation:
         failure = error if isinstance(error, CnncError) else model_error(self._name, error)
         if not isinstance(failure, ResourceLimitError):
             raise failure from error
-        results = self._split(feed)
+        results = self._in_parts(self._names, feed)
         if self._split.limit is not None and self.execute is self._whole:
-            self.execute = lambda _, feed: self._split(feed)  # later batches start at the size that fitted
+            self.execute = self._in_parts  # later batches start at the size that fitted
         return results
+
+    def _in_parts(self, _: list[str], feed: Feed) -> Sequence[Array]:
+        return self._split(lambda part: self._attempt(self._whole, part), self.is_samplewise, feed)
 
     def is_samplewise(self, feed: Mapping[str, Any]) -> bool:
         """Whether samples of shapes like this feed's are independent: tried once, on random ones."""
         with self._lock:
             if self._is_samplewise is None:
+                self._is_samplewise = False  # for the trial itself, which may come to ask
                 self._is_samplewise = has_open_batch(self._inputs) and self._try_samples(feed)
             return self._is_samplewise
 

@@ -106,7 +106,8 @@ class Engine:
         self._execute = self._computation.execute
         # The fast path of run(): the dtype and shape of a net's only input, as the checker accepted them last.
         self._accepted: tuple[np.dtype[Any], tuple[int, ...]] | None = None
-        self._joined = self._accepted  # the same for submit() and map(), of a net whose samples are independent
+        # The same for submit() and map(), of a net whose samples are independent.
+        self._joined: tuple[np.dtype[Any], tuple[int, ...]] | None = None
         self._is_remembered = len(self.inputs) == 1 and not ranges
         self._first_input = self.inputs[0].name
         self._looks = self._first_input in self._checker.finite

@@ -57,8 +57,8 @@ def open_cached(
     try:
         key = _key(model, settings)
     except OSError:
-        key = None  # `fresh` says what is wrong with the file
-    if key is None or (folder / f"{key}.never").exists():
+        return fresh(None)  # it says what is wrong with the file
+    if (folder / f"{key}.never").exists():
         return fresh(None)
     entry = _find(folder, key)
     if entry is not None:
@@ -73,7 +73,7 @@ def open_cached(
         with contextlib.suppress(OSError):
             os.utime(entry)  # the least recently used go first
         return session
-    return _store(folder, key, fresh)
+    return fresh(None) if _has_weights_elsewhere(model) else _store(folder, key, fresh)
 
 
 def _store(folder: Path, key: str, fresh: Callable[[str | None], Any]) -> Any:
@@ -111,20 +111,20 @@ def _drop(entry: Path) -> None:
         entry.unlink()
 
 
-def _key(model: str | bytes, settings: str) -> str | None:
-    """Hash of all that the optimized graph depends on; None for a model with weights in other files.
-
-    ONNX names such a file under the key "location", which therefore stands in the model, its length before it.
-    """
-    if _mentions(model, b"\x08location"):
-        return None
+def _key(model: str | bytes, settings: str) -> str:
+    """Hash of all that the optimized graph of a model depends on, if all its weights are in it."""
     content = content_hash(model if isinstance(model, bytes) else Path(model))
     onnxruntime = load_onnxruntime()
     parts = [_FORMAT, content, settings, onnxruntime.__version__, onnxruntime.get_build_info(), _cpu()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _mentions(model: str | bytes, word: bytes) -> bool:
+def _has_weights_elsewhere(model: str | bytes) -> bool:
+    """Whether other files may belong to the model: its hash would not cover them, so it is not stored.
+
+    ONNX names such a file under the key "location", which therefore stands in the model, its length before it.
+    """
+    word = b"\x08location"
     if isinstance(model, bytes):
         return word in model
     with Path(model).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:

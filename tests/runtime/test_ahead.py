@@ -118,7 +118,7 @@ def test_close_ends_the_threads_and_closes_the_source():
     ahead = Ahead(lambda number: number, tasks(), threads=3)
     assert next(ahead) == 0
     assert ahead.close()
-    assert closed.is_set() and threading.active_count() == before
+    assert closed.is_set() and threading.active_count() <= before  # those of other tests may have ended as well
 
 
 def test_close_says_if_a_call_goes_on():

@@ -8,8 +8,10 @@ import torch
 from onnx import helper
 
 from cnnc_runtime.binding import Binding
+from cnnc_runtime.computation import Computation
 from cnnc_runtime.cuda_graphs import GraphRunner
-from cnnc_runtime.providers import CPU
+from cnnc_runtime.opening import Opened
+from cnnc_runtime.providers import CPU, Device, GpuOptions
 from cnnc_runtime.session import open_session
 from cnnc_runtime.tensors import TensorSpec
 from tests.runtime.models import add, channel_means, serialized
@@ -151,3 +153,37 @@ def test_a_graph_that_is_wrong_is_not_used_and_that_is_said(caplog, fault, messa
             x = random(batch, 3, 8, 8)
             np.testing.assert_allclose(graphs.run({"x": x})[0], means(x), atol=1e-6)
     assert [record.message for record in caplog.records] == [message]
+
+
+def test_an_engine_on_a_gpu_goes_through_buffers_and_graphs(monkeypatch):
+    binding, gpu = bind(channel_means())
+    monkeypatch.setattr("cnnc_runtime.executor.Binding", lambda *_: binding)
+    inputs, outputs = ([TensorSpec("x", np.dtype("f4"), ("n", 3, 8, 8))], [TensorSpec("y", np.dtype("f4"), ("n", 3))])
+    for options, graphs in ((GpuOptions(), set()), (GpuOptions(cuda_graphs=True), {1, 2, 3})):
+        opened = Opened(gpu, Device("cuda"), "net", options)
+        computation = Computation(opened, inputs, outputs, [], {})
+        for batch in (3, 1, 3):
+            x = random(batch, 3, 8, 8)
+            np.testing.assert_allclose(computation.host({"x": x})[0], means(x), atol=1e-6)
+            (tensor,) = computation.on_device({"x": torch.from_numpy(x)})
+            np.testing.assert_allclose(tensor.numpy(), means(x), atol=1e-6)
+        assert set(gpu.captured) == graphs
+
+
+def test_tensors_that_do_not_fit_run_in_halves(monkeypatch, caplog):
+    binding, gpu = bind(channel_means())
+    monkeypatch.setattr("cnnc_runtime.executor.Binding", lambda *_: binding)
+    run = binding.run_tensors
+
+    def starved(feed, options=None):
+        if len(feed["x"]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return run(feed, options)
+
+    monkeypatch.setattr(binding, "run_tensors", starved)
+    inputs, outputs = ([TensorSpec("x", np.dtype("f4"), ("n", 3, 8, 8))], [TensorSpec("y", np.dtype("f4"), ("n", 3))])
+    computation = Computation(Opened(gpu, Device("cuda"), "net", GpuOptions()), inputs, outputs, [], {})
+    x = torch.randn(5, 3, 8, 8)
+    (y,) = computation.on_device({"x": x})
+    assert torch.allclose(y, x.mean(dim=(2, 3)), atol=1e-6)
+    assert "out of memory at batch 5, running 2 at a time" in caplog.text

@@ -1,5 +1,7 @@
 """The engine: values, checks, and the errors that stand for onnxruntime's."""
 
+import gc
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -122,6 +124,18 @@ def test_closed_engine_says_so():
         pass
     with pytest.raises(UsageError, match="closed"):
         engine.run(np.zeros((1, 3, 8, 8), "f4"))
+
+
+def test_a_dropped_engine_frees_its_session_at_once():
+    engine = load(relu(), device="cpu")
+    engine.run(random(1, 3, 8, 8))
+    session = weakref.ref(engine.session)
+    gc.disable()
+    try:
+        del engine
+        assert session() is None
+    finally:
+        gc.enable()
 
 
 def test_options_out_of_range():

@@ -109,6 +109,7 @@ def test_decoding_goes_on_while_the_engine_runs(tmp_path, engine, monkeypatch):
     for _ in range(4):
         assert decoded.acquire(timeout=10)
     assert len(next(results)) == 4
+    decoded.release(100)  # let go of the run that waits for more than there are
     assert results.close()
 
 
