@@ -45,7 +45,8 @@ if "onnxsim" in tools:
 if "onnxslim" in tools:
     onnxslim.slim(str(folder / "raw.onnx"), str(folder / "onnxslim.onnx"))
 report = cnnc.compile(module, x, folder / "cnnc.onnx").report
-cnnc.compile(module, x, folder / "portable.onnx", target="portable", prove=False)
+if sys.argv[4] == "count":
+    cnnc.compile(module, x, folder / "portable.onnx", target="portable", prove=False)
 print(json.dumps({"applied": report.passes.applied(), "error": report.certificate.error}))
 """
 
@@ -77,7 +78,7 @@ def sweep(net: str, tools: Sequence[str], rounds: int, *, count: bool) -> dict[s
     """Everything of one net."""
     shape = (1, *ZOO[net].input_shape)
     with tempfile.TemporaryDirectory() as folder:
-        result = child(PREPARE, net, folder, ",".join(tools))
+        result = child(PREPARE, net, folder, ",".join(tools), "count" if count else "race")
         files = {name: str(Path(folder) / f"{name}.onnx") for name in tools}
         counted = {**files, "cnnc": str(Path(folder) / "portable.onnx")}
         result["counts"] = {}

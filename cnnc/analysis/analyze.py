@@ -64,12 +64,14 @@ def analyze(
 
     shapes = parse_shapes(input_shapes or ())
     if isinstance(source, ir.Model):
-        model, name = source.clone(), source.graph.name or "model"
+        model, name = source, source.graph.name or "model"
     else:
         found = resolve(source, arguments=arguments, weights=weights)
         name = found.name
         model = load_onnx(found.path) if found.path is not None else _export(found, example, input_shapes or ())
-    open_model = model.clone() if shapes else None
+    open_model = model if shapes else None
+    if open_model is not None:
+        model = model.clone()
     sizes = fix_input_shapes(model, shapes)
     return analyze_model(model, name=name, sizes=sizes, open_model=open_model)
 

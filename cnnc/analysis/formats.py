@@ -62,8 +62,8 @@ def _layer(layer: Layer) -> dict[str, Any]:
         **plain,
         "ratio": layer.ratio,
         "intensity": layer.intensity,
-        "fully_connected": dataclasses.asdict(layer.fully_connected) if layer.fully_connected else None,
-        "convolution": dataclasses.asdict(layer.convolution) if layer.convolution else None,
+        "fully_connected": dict(vars(layer.fully_connected)) if layer.fully_connected else None,
+        "convolution": dict(vars(layer.convolution)) if layer.convolution else None,
         "receptive_field": _field(field) if field else None,
     }
 

@@ -185,6 +185,10 @@ _BROADCASTING = (
     *("Add", "Sub", "Mul", "Div", "Pow", "Mod", "Min", "Max", "Mean", "Sum", "PRelu", "Where", "And", "Or", "Xor"),
     *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"),
 )
+_UNARY = (  # of the first input's shape and type
+    *("Relu", "LeakyRelu", "Sigmoid", "Tanh", "Elu", "Selu", "Celu", "Clip", "HardSigmoid", "HardSwish", "Softplus"),
+    *("Erf", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Floor", "Ceil", "Round", "Identity"),
+)
 
 RULES: dict[str, Rule] = {
     "Conv": _convolution,
@@ -206,4 +210,5 @@ RULES: dict[str, Rule] = {
     "Pad": _pad,
     "Resize": _resize,
     **dict.fromkeys(_BROADCASTING, _elementwise),
+    **dict.fromkeys(_UNARY, lambda node, shapes, contents: list(shapes[0])),
 }

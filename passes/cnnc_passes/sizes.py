@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import onnx_ir as ir
 
@@ -45,8 +46,11 @@ def concrete_shape(value: ir.Value, sizes: Mapping[str, int]) -> tuple[int, ...]
     """
     if value.shape is None:
         return None
+    dims = value.shape.dims
+    if all(type(size) is int for size in dims):  # most are, and an analysis asks for each a dozen times
+        return cast("tuple[int, ...]", tuple(dims))
     shape = []
-    for axis, size in enumerate(dims_of(value.shape)):
+    for axis, size in enumerate(dims_of(dims)):
         number = size if isinstance(size, int) else _evaluate(size, sizes, leading=axis == 0)
         if number is None:
             return None

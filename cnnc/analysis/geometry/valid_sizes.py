@@ -16,6 +16,7 @@ __all__ = ["ValidSizes", "valid_sizes"]
 
 _SMALLEST_RANGE, _BEYOND = 256, 64  # sizes up to 256 are tried, or up to 64 above the one that the graph declares
 _MOST_VISITS = 200_000  # of nodes: less than a second; 1,000 convolutions with shortcuts use it up at 70 sizes an axis
+_MOST_NODES = 5_000  # beyond, even the preparation takes longer than the rest of an analysis
 _USUAL = (224, 256, 64, 32, 128, 512, 299, 96, 16, 8)  # tried first where the graph leaves its sizes open
 
 
@@ -57,14 +58,14 @@ def valid_sizes(model: ir.Model, sizes: Mapping[str, int] | None = None) -> tupl
         sizes: values of open sizes; an open batch counts as 1, other open sizes are chosen if not given.
 
     Returns:
-        nothing where there is no such input. At most 200,000 nodes are visited: of a very large net `tested` is
-        smaller than it would be, and says so.
+        nothing where there is no such input, or more than 5,000 nodes. At most 200,000 nodes are visited: of a very
+        large net `tested` is smaller than it would be, and says so.
 
     Raises:
         InvalidInputError: the graph contradicts itself at the sizes that it declares.
     """
     images = image_inputs(model.graph)
-    if not images:
+    if not images or model.graph.num_nodes() > _MOST_NODES:
         return ()
     search = _Search(Trial(model), model.graph, dict(sizes or {}))
     if not search.settle():
