@@ -8,7 +8,7 @@ from rich.table import Table
 
 from cnnc.analysis.compare import Comparison, Pair
 from cnnc.analysis.layer import Layer
-from cnnc.analysis.table import human, short_op
+from cnnc.analysis.units import human, short_op
 
 __all__ = ["comparison_table", "print_comparison"]
 

@@ -15,8 +15,8 @@ from cnnc.analysis.parameters import Constants
 if TYPE_CHECKING:
     import pandas
 
-    from cnnc.analysis.activations import ActivationHealth
-    from cnnc.analysis.timing import Timing
+    from cnnc.analysis.activations.result import ActivationHealth
+    from cnnc.analysis.timing.result import Timing
 
 __all__ = ["Analysis", "KindTotals", "Totals"]
 

@@ -13,11 +13,11 @@ from rich.table import Table
 from cnnc.analysis.geometry import ReceptiveField
 from cnnc.analysis.layer import Layer
 from cnnc.analysis.result import Analysis
+from cnnc.analysis.units import human, short_op
 
-__all__ = ["footer", "human", "kind_table", "layer_table", "print_analysis", "short_op"]
+__all__ = ["footer", "kind_table", "layer_table", "print_analysis"]
 
 _BAR = 8  # characters
-_PREFIXES = ("", "k", "M", "G", "T", "P")
 
 
 class _Column(NamedTuple):
@@ -142,18 +142,6 @@ def _by_axis(texts: Sequence[str]) -> str:
 _TITLES = {"macs": "MACs", "flops": "FLOPs"}
 
 
-def human(number: int, unit: str = "") -> str:
-    """Three digits and the unit: 456, 61.7 k, 15.5 G; exact below 1000."""
-    if number < 1000:
-        return f"{number} {unit}".rstrip()
-    scale = min((len(str(number)) - 1) // 3, len(_PREFIXES) - 1)
-    value = number / 1000**scale
-    if value >= 999.5 and scale < len(_PREFIXES) - 1:  # 999,600 is 1.00 M, not 1000 k
-        scale, value = scale + 1, value / 1000
-    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:,.{digits}f} {_PREFIXES[scale]}{unit}"
-
-
 def _unless_zero(number: int) -> str:
     return human(number) if number else ""
 
@@ -182,9 +170,3 @@ def _size(shape: tuple[int, ...] | None) -> str:
     if shape is None:
         return "?"
     return "x".join(map(str, shape[1:])) if len(shape) > 1 else str(shape[0]) if shape else "scalar"
-
-
-def short_op(op: str) -> str:
-    """Without its domain, and abbreviated as PyTorch's modules are: `FusedConv`, `BatchNorm`, `AvgPool`."""
-    name = op.rpartition("::")[2]
-    return name.replace("Normalization", "Norm").replace("AveragePool", "AvgPool")

@@ -19,7 +19,8 @@ from torch import nn
 
 import cnnc
 from cnnc.analysis import Analysis, ConvolutionForm, FullyConnected, analyze_model
-from cnnc.analysis.table import human, print_analysis
+from cnnc.analysis.table import print_analysis
+from cnnc.analysis.units import human
 from cnnc.export import export
 from cnnc.zoo import ZOO, build
 from cnnc_passes.pipeline import optimize

@@ -10,7 +10,7 @@ from cnnc.analysis.layer import Layer
 from cnnc.analysis.report.measured import layer_times, receptive_size
 from cnnc.analysis.report.text import clean, human_float, json_for_script, seconds, shorten, size
 from cnnc.analysis.result import Analysis
-from cnnc.analysis.table import human
+from cnnc.analysis.units import human
 
 if TYPE_CHECKING:
     from cnnc.analysis.timing.result import LayerTime

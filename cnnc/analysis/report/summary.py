@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cnnc.analysis.report.measured import unread_input, valid_sizes
 from cnnc.analysis.report.text import human_float, seconds
 from cnnc.analysis.result import Analysis
-from cnnc.analysis.table import human
+from cnnc.analysis.units import human
 
 if TYPE_CHECKING:
     from cnnc.analysis.timing.result import Timing

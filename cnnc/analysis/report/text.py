@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from cnnc.analysis.table import human
+from cnnc.analysis.units import human
 
 __all__ = ["clean", "finite", "human_float", "json_for_script", "plot_text", "seconds", "shorten", "size"]
 

@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from cnnc.analysis.table import human
 from cnnc.analysis.timing.result import EngineTime, LayerTime, Timing
+from cnnc.analysis.units import human
 
 __all__ = ["print_timing", "timing_footer", "timing_table"]
 

@@ -8,7 +8,7 @@ from cnnc.analysis.report.colors import ACCENT, COLORS
 from cnnc.analysis.report.plots.canvas import Plot, label_height, layer_axis, named, plot
 from cnnc.analysis.report.text import plot_text
 from cnnc.analysis.result import Analysis
-from cnnc.analysis.table import human
+from cnnc.analysis.units import human
 
 __all__ = ["memory_timeline"]
 
