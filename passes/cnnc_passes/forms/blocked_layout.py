@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from cnnc_passes.rewrite import op_name
+from cnnc_passes.rewrite import op_name, same_shape
 from cnnc_passes.windows import groups
 
 __all__ = ["is_blocked"]
@@ -35,11 +35,18 @@ def is_blocked(value: ir.Value | None) -> bool:
         if op_name(node) in ("Conv", "com.microsoft::FusedConv"):
             if not _takes_blocks(node):
                 return False
+        elif op_name(node) in ("Add", "Mul") and not _same_sizes(node):  # as a squeeze-and-excitation's gate
+            return False
         elif op_name(node) in _KEEPS:
             pending += node.inputs[:1] if node.op_type not in ("Add", "Mul", "Concat") else node.inputs
         else:
             return False
     return True
+
+
+def _same_sizes(node: ir.Node) -> bool:
+    left, right = node.inputs
+    return left is not None and right is not None and same_shape(left, right)
 
 
 def _takes_blocks(conv: ir.Node) -> bool:

@@ -35,6 +35,22 @@ def through_a_pad() -> onnx.ModelProto:
     return model(nodes, {"x": ["batch", 4, 6, 6]}, ["y"], constants)
 
 
+def gated_sum() -> onnx.ModelProto:
+    """A squeeze-and-excitation block with a projection: its product is broadcast, which is done out of blocks."""
+    constants = {"v": weights(4, 4, 1, 1), "g": weights(4, 4, 1, 1), "p": weights(4, 4, 1, 1)}
+    nodes = [
+        node("Conv", "x v", "h"),
+        node("GlobalAveragePool", "h", "m"),
+        node("Conv", "m g", "e"),
+        node("Sigmoid", "e", "s"),
+        node("Mul", "h s", "z"),
+        node("Conv", "x p", "c"),
+        node("Add", "c z", "a"),
+        node("Relu", "a", "y"),
+    ]
+    return model(nodes, {"x": ["batch", 4, 6, 6]}, ["y"], constants)
+
+
 def doubled() -> onnx.ModelProto:
     nodes = [node("Conv", "x w", "c"), node("Add", "c c", "a"), node("Relu", "a", "y")]
     return model(nodes, {"x": [1, 4, 6, 6]}, ["y"], {"w": weights(4, 4, 3, 3)})
@@ -62,4 +78,5 @@ DECLINES: dict[str, Sample] = {
     "same convolution": doubled,
     "is not in the engine's blocked layout": lambda: residual(stem=False),
     "the residual is not in the engine's blocked": through_a_pad,
+    "residual is not in the engine's blocked layout": gated_sum,
 }
