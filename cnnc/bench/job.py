@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from cnnc_runtime import errors
-from cnnc_runtime.errors import InvalidInputError, ResourceLimitError
+from cnnc.child import ask
 
 __all__ = ["Input", "Job", "Kind", "Model", "Sample", "describe", "run_job"]
 
@@ -115,18 +111,4 @@ def describe(path: str, device: str) -> Model:
 
 
 def _ask(question: Mapping[str, Any], name: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "cnnc.bench.child"]
-    try:
-        done = subprocess.run(
-            command, input=json.dumps(question), capture_output=True, text=True, timeout=_TIMEOUT, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ResourceLimitError(f"{name}: measuring it takes more than {_TIMEOUT:g} s: stopped") from None
-    if done.returncode < 0:
-        raise InvalidInputError(f"{name}: crashes what runs it (in a process of its own; nothing else was harmed)")
-    if done.returncode:
-        raise RuntimeError(f"the measurement of {name} failed:\n{done.stderr}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if "error" in answer:
-        raise getattr(errors, answer["error"])(answer["message"])
-    return answer
+    return ask("cnnc.bench.child", question, about=name, timeout=_TIMEOUT)

@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from cnnc.analysis.report.assets import require_report
 from cnnc.analysis.report.colors import CATEGORIES
-from cnnc.analysis.report.library import require_report
 from cnnc.analysis.report.text import plot_text
 from cnnc.bench.result import Bench, Row
 from cnnc_runtime.atomic import replacing

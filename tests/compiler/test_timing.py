@@ -2,84 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import onnx_ir as ir
 import pytest
 import torch
 from rich.console import Console
 from torch import nn
 
 from cnnc.analysis import Analysis, analyze_model
-from cnnc.analysis.timing import Ceilings, Timing, ceilings, measure, measure_ceilings, print_timing
+from cnnc.analysis.timing import Timing, measure, print_timing
 from cnnc.analysis.timing.attribution import Attribution, attribute
-from cnnc.analysis.timing.roofline import bound_of, group_bytes, hint_for
 from cnnc.analysis.timing.trace import Kernel, engine_graph, kernel_times, middle_mean
 from cnnc.artifact import write_model
 from cnnc.export import export
-from cnnc_passes.pipeline import optimize
 from cnnc_runtime.errors import InvalidInputError, UsageError
 from cnnc_runtime.providers import CPU
 from cnnc_runtime.session import open_session
+from tests.compiler.timed_nets import MACHINE, Mixed, Normalized, analyzed
 from tests.nets import Residual
-
-MACHINE = Ceilings(flops_per_second=100e9, bytes_per_second=10e9, how="as an example")
-
-
-class Squeeze(nn.Module):
-    """Squeeze and excitation: scales each channel by what two small convolutions make of its mean."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reduce, self.expand = nn.Conv2d(16, 8, 1), nn.Conv2d(8, 16, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * torch.sigmoid(self.expand(torch.relu(self.reduce(x.mean((2, 3), keepdim=True)))))
-
-
-class Mixed(nn.Module):
-    """Conv-BN-ReLU, depthwise, squeeze and excitation, a sum, a concatenation, a classifier, hard swish."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
-        self.depthwise, self.bn2 = nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False), nn.BatchNorm2d(16)
-        self.act = nn.ReLU6()
-        self.se, self.left, self.right = Squeeze(), nn.Conv2d(16, 16, 1), nn.Conv2d(16, 16, 3, padding=1)
-        self.fc, self.swish = nn.Linear(32, 10), nn.Hardswish()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))
-        x = x + self.se(self.act(self.bn2(self.depthwise(x))))
-        x = torch.cat([self.left(x), torch.relu(self.right(x))], 1)
-        return self.swish(self.fc(x.mean((2, 3))))
-
-
-class Normalized(nn.Module):
-    """A BatchNorm that no convolution can take in, and a ReLU that a convolution after it reads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.norm, self.b = nn.Conv2d(3, 16, 1), nn.BatchNorm2d(32), nn.Conv2d(32, 16, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.a(x)
-        return self.b(torch.relu(self.norm(torch.cat([x, x], 1))))
-
-
-@functools.cache
-def analyzed(net: type[nn.Module], rewritten: bool = False) -> tuple[ir.Model, Analysis]:
-    if rewritten:
-        model = analyzed(net)[0].clone()
-        optimize(model)
-        return model, analyze_model(model, name="net")
-    model = export(net().eval(), (torch.zeros(2, 3, 16, 16),))
-    return model, analyze_model(model, name="net")
 
 
 def attributed(
@@ -281,44 +225,3 @@ def test_errors_name_the_file_and_the_argument(tmp_path: Path) -> None:
         measure(tmp_path / "net.onnx", other, runs=1, ceilings=MACHINE)
     with pytest.raises(UsageError, match="`runs` is 0"):
         measure(model, analysis, runs=0)
-
-
-def test_roofline_is_the_lower_of_two_ceilings() -> None:
-    assert MACHINE.ridge == 10
-    assert MACHINE.roof_seconds(flops=200, moved_bytes=10) == 200 / 100e9  # intensity 20: the peak
-    assert MACHINE.roof_seconds(flops=20, moved_bytes=10) == 10 / 10e9  # intensity 2: the bandwidth
-    assert bound_of(200, 10, MACHINE) == "compute"
-    assert bound_of(20, 10, MACHINE) == "memory"
-    assert bound_of(0, 0, MACHINE) is None
-
-
-def test_traffic_of_fused_layers_has_nothing_between_them() -> None:
-    _, analysis = analyzed(Mixed)
-    nodes = {str(node.outputs[0].name): node for node in analysis.model.graph}
-    conv, norm, relu = (nodes[layer.output] for layer in analysis.layers[:3])
-    weights = 16 * 3 * 9 + 4 * 16
-    assert group_bytes([conv, norm, relu], analysis.sizes) == 4 * (3 * 256 + weights + 16 * 256)
-
-
-def test_hints_name_what_keeps_a_layer_from_the_roof() -> None:
-    _, analysis = analyzed(Mixed)
-    nodes = {str(node.outputs[0].name): node for node in analysis.model.graph}
-    layers = {layer.name: layer for layer in analysis.layers if layer.macs}
-
-    def hint(name: str, share: float = 0.1, of_roof: float = 0.1) -> str:
-        return hint_for(layers[name], nodes[layers[name].output], 1e-3, share, of_roof)
-
-    assert "depthwise" in hint("depthwise")
-    assert "few channels: 3 in" in hint("conv1")
-    assert "small map: 1 position" in hint("se.reduce")
-    assert hint("right") == "no cause known"
-    assert hint("depthwise", share=0.01) == hint("depthwise", of_roof=0.5) == ""
-
-
-def test_ceilings_are_measured_through_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ceilings, "_CONVOLUTIONS", ((16, 14, 3),))
-    monkeypatch.setattr(ceilings, "_MATRIX", 64)
-    monkeypatch.setattr(ceilings, "_MOST", 2**20)
-    found = measure_ceilings(threads=1)
-    assert found.flops_per_second > 0 and found.bytes_per_second > 0
-    assert "memory: sum of two tensors of 1 MiB" in found.how

@@ -7,11 +7,11 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from cnnc.analysis.report.artifact import artifact_story
+from cnnc.analysis.report.assets import content_security_policy, packed_plotly, require_report
 from cnnc.analysis.report.colors import COLORS
 from cnnc.analysis.report.columns import layer_table
 from cnnc.analysis.report.health import health_table
 from cnnc.analysis.report.kernels import first_kernels
-from cnnc.analysis.report.library import content_security_policy, packed_plotly, require_report
 from cnnc.analysis.report.summary import facts, kind_rows, tiles
 from cnnc.analysis.report.text import clean, human_float, shorten, size
 from cnnc.analysis.result import Analysis

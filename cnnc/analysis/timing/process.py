@@ -7,15 +7,11 @@ the profile and the ceilings, as in `cnnc.race`.
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cnnc.analysis.timing.trace import Kernel
-from cnnc_runtime import errors
-from cnnc_runtime.errors import InvalidInputError, ResourceLimitError
+from cnnc.child import ask
 
 __all__ = ["Job", "Measured", "run_jobs"]
 
@@ -61,19 +57,8 @@ def run_jobs(jobs: Sequence[Job], name: str) -> list[Measured]:
         InvalidInputError: the model crashes the engine.
         ResourceLimitError: it takes too long.
     """
-    command = [sys.executable, "-m", "cnnc.analysis.timing.child", name]
-    asked = json.dumps([dataclasses.asdict(job) for job in jobs])
-    try:
-        done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
-    except subprocess.TimeoutExpired:
-        raise ResourceLimitError(f"{name}: timing it takes more than {_TIMEOUT:g} s: ask for fewer runs") from None
-    if done.returncode < 0:
-        raise InvalidInputError(f"{name}: crashes onnxruntime (in a process of its own; nothing else was harmed)")
-    if done.returncode:
-        raise RuntimeError(f"the timing of {name} failed:\n{done.stderr}")
-    answer = json.loads(done.stdout.splitlines()[-1])
-    if "error" in answer:
-        raise getattr(errors, answer["error"])(answer["message"])
+    asked = [dataclasses.asdict(job) for job in jobs]
+    answer = ask("cnnc.analysis.timing.child", asked, about=name, timeout=_TIMEOUT, arguments=[name])
     return [_measured(plain) for plain in answer["measured"]]
 
 
