@@ -16,7 +16,7 @@ import numpy as np
 from cnnc_runtime.batch_axis import Array, Feed
 from cnnc_runtime.errors import UsageError
 
-__all__ = ["ALONE", "Batcher", "Request", "Run", "run_together"]
+__all__ = ["ALONE", "Batcher", "Finished", "Request", "Run", "run_together"]
 
 _IDLE = 2.0  # seconds without a call after which the thread ends: it would keep a forgotten engine alive
 
@@ -44,13 +44,42 @@ class Request:
         return tuple(array.shape[1:] for array in self.feed.values())
 
 
+class Finished(Future[Any]):
+    """A future that has its result from the start.
+
+    The lock and the lists that a future waits with take longer to make than a small net takes to run: they are made
+    for who asks for more than the result.
+    """
+
+    _making = threading.Lock()
+
+    def __init__(self, result: Any) -> None:
+        self._given = result
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What it was made with; `timeout` does not matter."""
+        return self._given
+
+    def done(self) -> bool:
+        """True."""
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        """What `Future.__init__` would have set."""
+        with self._making:
+            if name not in self.__dict__:
+                super().__init__()
+                super().set_result(self._given)
+        return object.__getattribute__(self, name)
+
+
 class Batcher:
     """Joins what many threads submit into batches, and runs these one after another in a thread of its own.
 
     Args:
         run: {input name: array} -> outputs, in which every sample has its row.
         max_batch: samples of one run; a single request may hold more, and runs alone.
-        max_wait: seconds that a request waits for others at most.
+        max_wait: seconds that a request waits for others at most, once no batch is running.
 
     Raises:
         UsageError: `max_batch` is below 1 or `max_wait` negative.
@@ -64,6 +93,7 @@ class Batcher:
         self._run, self._max_batch, self._max_wait = run, max_batch, max_wait
         self._waiting: deque[Request] = deque()
         self._samples = 0  # of all that wait
+        self._free = 0.0  # when the last batch ended
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_closed = False
@@ -101,6 +131,7 @@ class Batcher:
             running = [request for request in group if request.future.set_running_or_notify_cancel()]
             if running:
                 run_together(self._run, running)
+                self._free = time.monotonic()
             del group, running  # an idle thread should hold nobody's arrays
 
     def _next_group(self) -> list[Request]:
@@ -112,7 +143,8 @@ class Batcher:
                         break
                     self._thread = None
                     return []
-            due = self._waiting[0].due
+            # Who got a result just now may call again at once, and is worth the same wait as the first caller ever was
+            due = max(self._waiting[0].due, self._free + self._max_wait)
             while not self._is_closed and self._samples < self._max_batch and (left := due - time.monotonic()) > 0:
                 self._changed.wait(left)
             return self._take()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cnnc_runtime import live
 from cnnc_runtime.batch_axis import batch_of
-from cnnc_runtime.batching import ALONE, Batcher, Request, run_together
+from cnnc_runtime.batching import ALONE, Batcher, Finished, Request
 from cnnc_runtime.computation import Computation
 from cnnc_runtime.errors import CnncError, InvalidInputError, UsageError
 from cnnc_runtime.feeds import Checker, all_finite
@@ -51,7 +51,7 @@ class Engine:
         cache: keep the optimized model (TensorRT: the engine) for the next start; None: if CNNC_CACHE names a folder.
         gpu: how a GPU computes.
         max_batch: samples that `submit` joins into one run.
-        max_wait: seconds that `submit` waits for them at most.
+        max_wait: seconds that `submit` waits for them at most, once no batch is running.
         name: what messages call the model; its path if None.
 
     Attributes:
@@ -108,6 +108,7 @@ class Engine:
         self._accepted: tuple[np.dtype[Any], tuple[int, ...]] | None = None
         # The same for submit() and map(), of a net whose samples are independent.
         self._joined: tuple[np.dtype[Any], tuple[int, ...]] | None = None
+        self._runs_at_once = False  # what submit() is given, found out at its first call
         self._is_remembered = len(self.inputs) == 1 and not ranges
         self._first_input = self.inputs[0].name
         self._looks = self._first_input in self._checker.finite
@@ -191,14 +192,15 @@ class Engine:
         """
         self._require_open()
         try:
-            request = self._request(x)
+            if not self._runs_at_once:
+                request = self._request(x)
+                self._runs_at_once = request.samples != ALONE and (self._computation.seconds or 0) < _WORTH_JOINING
+            if self._runs_at_once:
+                return Finished(self.run(x))
         except CnncError as error:
             future: Future[Any] = Future()
             future.set_exception(error)
             return future
-        if request.samples != ALONE and (self._computation.seconds or 0) < _WORTH_JOINING:
-            run_together(self._computation.host, [request])
-            return request.future
         return self._batcher.submit(request)
 
     def map(self, items: Iterable[Any], *, batch: int = 8) -> Iterator[Any]:

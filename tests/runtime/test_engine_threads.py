@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed, wait
 
 import numpy as np
 import pytest
@@ -49,13 +49,21 @@ def join_everything(monkeypatch):
 
 
 def test_eight_threads_get_the_bits_that_one_gets():
-    xs = samples(64, 1, 3, 16, 16)
+    """200 runs in each thread, every input another one."""
+    xs = samples(8 * 200, 1, 3, 16, 16)
     with load(convolution(), device="cpu") as engine:
         expected = [engine.run(x) for x in xs]
         with ThreadPoolExecutor(8) as pool:
-            results = list(pool.map(engine.run, xs * 3))
-    for result, right in zip(results, expected * 3, strict=True):
-        np.testing.assert_array_equal(result, right)
+            results = list(pool.map(lambda first: [engine.run(x) for x in xs[first::8]], range(8)))
+    for first in range(8):
+        for result, right in zip(results[first], expected[first::8], strict=True):
+            np.testing.assert_array_equal(result, right)
+
+
+def test_a_hundred_runs_of_one_input_give_the_same_bits():
+    (x,) = samples(1, 3, 3, 16, 16)
+    with load(convolution(), device="cpu") as engine:
+        assert len({engine.run(x).tobytes() for _ in range(100)}) == 1
 
 
 def test_submitted_calls_get_their_own_rows(join_everything):
@@ -173,6 +181,22 @@ def test_what_is_too_quick_to_be_joined_is_done_at_once(monkeypatch):
         future = engine.submit(x)
         assert future.done()
         np.testing.assert_array_equal(future.result(), engine.run(x))
+
+
+def test_what_is_done_at_once_is_a_future_like_any_other(monkeypatch):
+    monkeypatch.setattr("cnnc_runtime.engine._WORTH_JOINING", 60.0)
+    called = []
+    with load(convolution(), device="cpu") as engine:
+        futures = [engine.submit(x) for x in samples(4, 1, 3, 16, 16)]
+        assert wait(futures, timeout=5).done == set(futures)
+        assert set(as_completed(futures, timeout=5)) == set(futures)
+        futures[0].add_done_callback(called.append)
+        assert called == futures[:1]
+        assert futures[0].exception() is None
+        assert not futures[0].cancel()
+        bad = engine.submit(np.ones((1, 3, 16), np.float32))
+        with pytest.raises(InvalidInputError, match="shape"):
+            bad.result()
 
 
 def test_a_bad_submission_fails_through_its_future():
