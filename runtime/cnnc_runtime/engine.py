@@ -42,6 +42,8 @@ class Engine:
         model: a path to an .onnx file, or the serialized model.
         device: `auto`, `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`.
         threads: CPU threads of one run; if None, what this process really has (affinity, container quota).
+        spinning: whether its threads burn their cores for a while when they wait for work, to start sooner: off where
+            others need the cores meanwhile. If None, on for the first open engine of a process.
         memory_limit: bytes of onnxruntime's memory on a GPU.
         shapes: what will be run, prepared now: the shape of a net's only input, {input name: shape}, or a list of
             these. With CUDA graphs their batches are the buckets.
@@ -73,6 +75,7 @@ class Engine:
         *,
         device: str = "auto",
         threads: int | None = None,
+        spinning: bool | None = None,
         memory_limit: int | None = None,
         shapes: Any = None,
         optimization: Optimization = "all",
@@ -88,6 +91,7 @@ class Engine:
             model,
             device=device,
             threads=threads,
+            spinning=spinning,
             memory_limit=memory_limit,
             optimization=optimization,
             gpu=gpu,

@@ -60,6 +60,7 @@ def open_model(
     *,
     device: str,
     threads: int | None,
+    spinning: bool | None,
     memory_limit: int | None,
     optimization: Optimization,
     gpu: GpuOptions | None,
@@ -99,7 +100,8 @@ def open_model(
             optimization,
             profile=str(Path(profiled.name) / "run") if profiled else None,
             gpu=gpu,
-            spinning=live.count() == 0,  # idle threads of one engine would keep the others' from the cores
+            # idle threads of one engine would keep the others' from the cores
+            spinning=live.count() == 0 if spinning is None else spinning,
             cache=folder,
             engines=engines,
         )

@@ -143,8 +143,7 @@ def _options(threads: int | None, optimization: Optimization, profile: str | Non
     threads = threads or default_threads()
     if threads is not None:
         options.intra_op_num_threads = threads
-    if not spinning:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, profile
     return options

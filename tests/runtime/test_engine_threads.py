@@ -291,3 +291,13 @@ def test_closed_engines_do_not_count():
         options = [engine.session.get_session_options() for engine in (first, second)]
         assert options[1].get_session_config_entry("session.intra_op.allow_spinning") == "0"
     assert live.count() == before
+
+
+def test_spinning_can_be_chosen():
+    """`cnnc run` switches it off: the cores on which threads would wait decode the next batch."""
+    with load(relu(), device="cpu", spinning=False) as quiet, load(relu(), device="cpu", spinning=True) as second:
+        entries = [
+            engine.session.get_session_options().get_session_config_entry("session.intra_op.allow_spinning")
+            for engine in (quiet, second)
+        ]
+    assert entries == ["0", "1"]
