@@ -37,6 +37,22 @@ def operators(path: Path) -> list[str]:
     return [node.op_type for node in onnx.load(path).graph.node]
 
 
+def test_the_axes_of_the_image_are_found_behind_its_arithmetic(tmp_path: Path) -> None:
+    """Receptive fields are those of the network on its own, though height and width are axes 1 and 2 of the input."""
+    fields = []
+    for name, preprocessing in (("plain", None), ("embedded", dataclasses.replace(IMAGENET, color="bgr"))):
+        path = tmp_path / f"{name}.onnx"
+        options = {} if preprocessing is None else {"preprocessing": preprocessing, "embed_preprocessing": True}
+        cnnc.compile(Stem(1), torch.zeros(1, 3, 12, 10), output=path, device="cpu", **options)
+        layers = {layer.op: layer.receptive_field for layer in cnnc.analyze(path).layers}
+        fields.append((layers["com.microsoft::FusedConv"], layers["Gemm"]))
+    (plain, plain_head), (embedded, embedded_head) = fields
+    assert plain is not None and plain_head is not None
+    assert (plain.size, plain_head.size) == ((3, 3), (12, 10))
+    assert embedded == plain
+    assert embedded_head == plain_head
+
+
 @pytest.mark.parametrize(
     ("padding", "preprocessing"),
     [
