@@ -59,14 +59,14 @@ class LocalProof:
         return {"proved": self.proved, "unproved": self.unproved}
 
     def _prepare(self, change: Change) -> tuple[_Side, _Side, list[dict[str, np.ndarray]]]:
-        removed, inserted = in_order(change.remove), in_order(change.insert)
+        removed, inserted = in_order([*change.given, *change.remove]), in_order([*change.given, *change.insert])
         graph = change.remove[0].graph
         opsets = graph.opset_imports if graph is not None else {}
         external = inputs_of([*removed, *inserted])
         names = {value: f"in{i}" for i, value in enumerate(external)}
         before = _Side(removed, list(change.replace), names, opsets)
         after = _Side(inserted, list(change.replace.values()), names, opsets)
-        sizes, is_batched = sizes_for(removed, external)
+        sizes, is_batched = sizes_for(removed, external, change.static)
         rng = np.random.default_rng(self._seed)
         feeds = [
             {names[value]: _inside(_fill(value, shape, kind, rng), change, value) for value, shape in sizes.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -96,14 +96,16 @@ def in_order(nodes: Sequence[ir.Node]) -> list[ir.Node]:
     return done
 
 
-def sizes_for(nodes: Sequence[ir.Node], external: Sequence[ir.Value]) -> tuple[_Sizes, bool]:
+def sizes_for(
+    nodes: Sequence[ir.Node], external: Sequence[ir.Value], static: Collection[int] = ()
+) -> tuple[_Sizes, bool]:
     """A shape per input, and whether its first axis may hold any number of items.
 
-    Where every node is local the spatial axes shrink: to a few strides beyond the widest window, of the same
-    remainder by the strides as the real size.
+    Where every node is local the spatial axes shrink, but for those in `static`: to a few strides beyond the widest
+    window, of the same remainder by the strides as the real size.
     """
     if all(op_name(node) in _LOCAL for node in nodes):
-        small = _shrunk(nodes, external)
+        small = _shrunk(nodes, external, static)
         if small is not None:
             return small, True
     return {value: _full(value) for value in external}, False
@@ -115,13 +117,13 @@ def _full(value: ir.Value) -> tuple[int, ...]:
     return tuple(n if isinstance(n, int) else 2 if axis == 0 else _OPEN for axis, n in enumerate(value.shape))
 
 
-def _shrunk(nodes: Sequence[ir.Node], external: Sequence[ir.Value]) -> _Sizes | None:
+def _shrunk(nodes: Sequence[ir.Node], external: Sequence[ir.Value], static: Collection[int]) -> _Sizes | None:
     """None where the inputs' sizes do not follow from that of the largest."""
     maps = [value for value in external if value.shape is not None and len(value.shape) > 2]
     if not maps or len(maps) < len(external):
         return None
     root = max(maps, key=lambda value: math.prod(_full(value)[2:]))
-    known: dict[ir.Value, tuple[int, ...]] = {root: (1, *_full(root)[1:2], *_small(nodes, _full(root)[2:]))}
+    known: dict[ir.Value, tuple[int, ...]] = {root: (1, *_full(root)[1:2], *_small(nodes, _full(root)[2:], static))}
     for node in nodes:
         inputs = [value for value in node.inputs if value is not None and value.const_value is None]
         for value in inputs:
@@ -142,7 +144,7 @@ def _alike(full: tuple[int, ...], like: tuple[int, ...], small: tuple[int, ...])
     return (*batch_and_channels, *spatial)
 
 
-def _small(nodes: Sequence[ir.Node], sizes: Sequence[int]) -> list[int]:
+def _small(nodes: Sequence[ir.Node], sizes: Sequence[int], static: Collection[int]) -> list[int]:
     windows = [found for node in nodes if (found := node_windows(node)) is not None and len(found) == len(sizes)]
     small = []
     for axis, size in enumerate(sizes):
@@ -150,7 +152,7 @@ def _small(nodes: Sequence[ir.Node], sizes: Sequence[int]) -> list[int]:
         stride = math.prod(window.stride for window in along)
         reach = sorted((window.span - 1 for window in along), reverse=True)[:2]  # of two in a row, or of the widest
         enough = sum(reach) + 2 * stride
-        small.append(size if size <= enough else enough + (size - enough) % stride)
+        small.append(size if size <= enough or axis + 2 in static else enough + (size - enough) % stride)
     return small
 
 

@@ -11,7 +11,9 @@ from onnx_ir.passes import common
 
 from cnnc_passes.driver import Driver, Instance, Key, Prove
 from cnnc_passes.infer_shapes import InferShapes
+from cnnc_passes.laws.concat_frames import ConcatFrames
 from cnnc_passes.laws.constant_reshape import ConstantReshape
+from cnnc_passes.laws.conv3d_to_2d import Conv3dTo2d
 from cnnc_passes.laws.drop_noops import DropNoops
 from cnnc_passes.laws.expand_instancenorm import ExpandInstancenorm
 from cnnc_passes.laws.explicit_pads import ExplicitPads
@@ -27,6 +29,7 @@ from cnnc_passes.laws.gap_before_pointwise import GapBeforePointwise
 from cnnc_passes.laws.hoist_stride import HoistStride
 from cnnc_passes.laws.merge_clips import MergeClips
 from cnnc_passes.laws.merge_duplicates import MergeDuplicates
+from cnnc_passes.laws.merge_frames import MergeFrames
 from cnnc_passes.laws.merge_gemms import MergeGemms
 from cnnc_passes.laws.merge_pads import MergePads
 from cnnc_passes.laws.merge_parallel import MergeParallel
@@ -35,6 +38,7 @@ from cnnc_passes.laws.merge_serial import MergeSerial
 from cnnc_passes.laws.merge_transposes import MergeTransposes
 from cnnc_passes.laws.monotone_after_pool import MonotoneAfterPool
 from cnnc_passes.laws.pointwise_before_resize import PointwiseBeforeResize
+from cnnc_passes.laws.pool3d_to_2d import Pool3dTo2d
 from cnnc_passes.laws.pool_before_pointwise import PoolBeforePointwise
 from cnnc_passes.laws.prune_constant import PruneConstant
 from cnnc_passes.laws.prune_unread import PruneUnread
@@ -50,7 +54,7 @@ __all__ = ["TARGETS", "Pipeline", "Report", "Target", "named_passes", "optimize"
 Step = Rewrite | tuple[Rewrite, ...] | ir.passes.PassBase
 Pipeline = tuple[Step, ...]
 Named = Rewrite | Simplify | InferShapes
-Target = Literal["onnxruntime", "portable"]
+Target = Literal["onnxruntime", "cpu", "portable"]
 TARGETS: tuple[str, ...] = get_args(Target)
 
 # Plumbing: brings any valid model to the form in which the laws are written. Not optional, not reported.
@@ -84,6 +88,7 @@ _MERGE: tuple[Rewrite, ...] = (
 # a division by 6 ends in a factor for the next convolution.
 _RECOGNISE: dict[str, tuple[Rewrite, ...]] = {
     "onnxruntime": (),
+    "cpu": (),
     "portable": (RecogniseActivations(), RecogniseGroupnorm()),
 }
 
@@ -106,7 +111,7 @@ _ALGEBRA: tuple[Rewrite, ...] = (
 )
 
 # onnxruntime's blocked layout takes convolutions whose channels are a multiple of four.
-_CHANNELS = {"onnxruntime": 4, "portable": 1}
+_CHANNELS = {"onnxruntime": 4, "cpu": 4, "portable": 1}
 
 _CLEAN_UP: Pipeline = (
     common.DeduplicateInitializersPass(),
@@ -120,6 +125,7 @@ _CAREFUL: Pipeline = (ExpandInstancenorm(),)
 # What only some engines understand comes last, so that every law above sees standard operators.
 _LOWER: dict[str, Pipeline] = {
     "onnxruntime": (FuseActivation(),),
+    "cpu": (FuseActivation(), (Conv3dTo2d(), MergeFrames(), Pool3dTo2d(), ConcatFrames())),
     "portable": (),
 }
 
@@ -155,9 +161,7 @@ def pipeline_for(
 
 def named_passes(pipeline: Iterable[Step] | None = None) -> dict[str, Named]:
     """The passes that have a name on the command line (all but the plumbing), in order; by default of every target."""
-    every = (
-        pipeline if pipeline is not None else [*pipeline_for("portable", careful=True), *pipeline_for("onnxruntime")]
-    )
+    every = pipeline if pipeline is not None else [*pipeline_for("portable", careful=True), *pipeline_for("cpu")]
     single = [one for step in every for one in (step if isinstance(step, tuple) else (step,))]
     return {step.name: step for step in single if isinstance(step, Rewrite | Simplify | InferShapes)}
 

@@ -34,14 +34,17 @@ class Change:
     By default the outputs of the last inserted node replace those of the last removed node.
     Constants need no mention: the driver registers those that the new nodes read.
 
-    `within` says what the law counts on, where it holds for no other inputs: (lowest, highest) of values that
-    the nodes read, each (C,) or (1,) along axis 1. A proof of the change draws inside.
+    What a proof of the change must know: `within`, what the law counts on where it holds for no other inputs,
+    (lowest, highest) of values that the nodes read, each (C,) or (1,) along axis 1; `given`, nodes that stay and that
+    the law counts on; `static`, axes on whose size the new nodes count.
     """
 
     remove: Sequence[ir.Node]
     insert: Sequence[ir.Node]
     replace: Mapping[ir.Value, ir.Value] = dataclasses.field(default_factory=dict)
     within: Mapping[ir.Value, tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=dict)
+    given: Sequence[ir.Node] = ()
+    static: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.replace:

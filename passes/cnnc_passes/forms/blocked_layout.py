@@ -11,7 +11,7 @@ import onnx_ir as ir
 from cnnc_passes.rewrite import op_name, same_shape
 from cnnc_passes.windows import groups
 
-__all__ = ["is_blocked"]
+__all__ = ["is_blocked", "takes_blocks"]
 
 _ALIGNED = 4  # channels come in multiples of this
 _BLOCK = 16  # of AVX-512; 8 of AVX2
@@ -33,7 +33,8 @@ def is_blocked(value: ir.Value | None) -> bool:
             continue
         seen.add(current)
         if op_name(node) in ("Conv", "com.microsoft::FusedConv"):
-            if not _takes_blocks(node):
+            weight = node.inputs[1].const_value if node.inputs[1] is not None else None
+            if weight is None or len(weight.shape) != 4 or not takes_blocks(*weight.shape.numpy()[:2], groups(node)):
                 return False
         elif op_name(node) in ("Add", "Mul") and not _same_sizes(node):  # as a squeeze-and-excitation's gate
             return False
@@ -49,12 +50,8 @@ def _same_sizes(node: ir.Node) -> bool:
     return left is not None and right is not None and same_shape(left, right)
 
 
-def _takes_blocks(conv: ir.Node) -> bool:
-    weight = conv.inputs[1]
-    if weight is None or weight.const_value is None or len(weight.const_value.shape) != 4:
-        return False
-    filters, per_group = (int(size) for size in weight.const_value.shape.numpy()[:2])
-    group = groups(conv)
+def takes_blocks(filters: int, per_group: int, group: int) -> bool:
+    """True if a convolution of images runs in blocks; its weight is (filters, channels per group, kh, kw)."""
     if group == 1:
         return per_group % _ALIGNED == 0 or per_group < _BLOCK // 2
     if per_group == 1 and filters == group:

@@ -1,0 +1,78 @@
+"""The target `cpu`: clips computed frame by frame, proved, and in the engine's blocked layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+import cnnc
+from cnnc.verify.census import census
+
+
+class Clips(nn.Module):
+    """A residual block, as R3D-18 has them, and an inception block, as S3D has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Sequential(nn.Conv3d(3, 16, 3, (1, 2, 2), 1, bias=False), nn.BatchNorm3d(16), nn.ReLU())
+        self.one = nn.Sequential(nn.Conv3d(16, 16, 3, 1, 1), nn.BatchNorm3d(16), nn.ReLU())
+        self.two = nn.Sequential(nn.Conv3d(16, 16, 3, 1, 1), nn.BatchNorm3d(16))
+        self.space = nn.Sequential(nn.Conv3d(16, 16, (1, 3, 3), 1, (0, 1, 1)), nn.ReLU())
+        self.time = nn.Sequential(nn.Conv3d(16, 16, (3, 1, 1), 1, (1, 0, 0)), nn.ReLU())
+        self.pool = nn.MaxPool3d(3, 1, 1)
+        self.last = nn.Sequential(nn.Conv3d(32, 16, 1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten())
+        self.head = nn.Linear(16, 5)
+        for layer in self.modules():
+            if isinstance(layer, nn.BatchNorm3d):
+                nn.init.uniform_(layer.running_var, 0.5, 1.5)
+
+    def forward(self, clip: torch.Tensor) -> torch.Tensor:
+        x = self.stem(clip)
+        x = torch.relu(self.two(self.one(x)) + x)
+        x = torch.cat([self.time(self.space(x)), self.pool(x)], 1)
+        return self.head(self.last(x))
+
+
+def test_every_layer_takes_frames(tmp_path: Path) -> None:
+    example = torch.zeros(1, 3, 6, 16, 16)
+    plain = cnnc.compile(Clips().eval(), example, output=tmp_path / "plain.onnx", device="cpu")
+    framed = cnnc.compile(Clips().eval(), example, output=tmp_path / "cpu.onnx", device="cpu", target="cpu")
+    certificate = framed.report.certificate
+    assert certificate is not None
+    assert sum(certificate.local["unproved"].values()) == 1  # constant-reshape, whose shape is computed elsewhere
+    applied = framed.report.passes.applied()
+    assert (applied["conv3d-to-2d"], applied["pool3d-to-2d"], applied["concat-frames"]) == (6, 2, 1)
+    strides = [
+        attribute.ints
+        for node in onnx.load(tmp_path / "cpu.onnx").graph.node
+        for attribute in node.attribute
+        if "Conv" in node.op_type and attribute.name == "strides"
+    ]
+    assert {len(each) for each in strides} == {2}
+    before, after = plain.report.after, framed.report.after
+    assert before is not None and after is not None
+    assert after.macs < before.macs  # what would be multiplied with frames of zeros
+    assert after.params == before.params
+    counts = census(tmp_path / "cpu.onnx", "cpu", tmp_path)
+    assert counts.unblocked == 0
+    assert "Relu" not in counts.loose
+
+
+def test_what_is_open_stays(tmp_path: Path) -> None:
+    """With any number of frames the convolutions stay as they are; any batch and size of image is no hindrance."""
+    example = torch.zeros(1, 3, 6, 16, 16)
+    for axes, expected in (({0: "n", 2: "t"}, 0), ({0: "n", 3: "h", 4: "w"}, 6)):
+        path = tmp_path / f"{expected}.onnx"
+        compiled = cnnc.compile(
+            Clips().eval(), example, output=path, device="cpu", target="cpu", dynamic={"clip": axes}
+        )
+        assert compiled.report.passes.applied().get("conv3d-to-2d", 0) == expected
+        clip = np.random.default_rng(0).standard_normal((3, 3, 6, 20, 24) if expected else (3, 3, 9, 16, 16))
+        want = Clips().eval()(torch.from_numpy(clip.astype(np.float32))).detach().numpy()
+        got = cnnc.load(path, device="cpu").run(clip.astype(np.float32))
+        np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
