@@ -45,6 +45,7 @@ from cnnc_passes.laws.prune_unread import PruneUnread
 from cnnc_passes.laws.recognise_activations import RecogniseActivations
 from cnnc_passes.laws.recognise_groupnorm import RecogniseGroupnorm
 from cnnc_passes.laws.reduce_to_pool import ReduceToPool
+from cnnc_passes.laws.split_conv import SplitConv
 from cnnc_passes.rewrite import Rewrite
 from cnnc_passes.simplify import Simplify
 from cnnc_runtime.errors import UsageError
@@ -125,7 +126,7 @@ _CAREFUL: Pipeline = (ExpandInstancenorm(),)
 # What only some engines understand comes last, so that every law above sees standard operators.
 _LOWER: dict[str, Pipeline] = {
     "onnxruntime": (FuseActivation(),),
-    "cpu": (FuseActivation(), (Conv3dTo2d(), MergeFrames(), Pool3dTo2d(), ConcatFrames())),
+    "cpu": (FuseActivation(), SplitConv(), (Conv3dTo2d(), MergeFrames(), Pool3dTo2d(), ConcatFrames())),
     "portable": (),
 }
 
