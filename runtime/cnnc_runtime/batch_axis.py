@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cnnc_runtime.tensors import TensorSpec
 
-__all__ = ["Feed", "batch_of", "has_open_batch", "is_close", "is_samplewise"]
+__all__ = ["Feed", "batch_of", "has_open_batch", "is_close", "is_samplewise", "random_values"]
 
 Array = NDArray[Any]
 Feed = dict[str, Array]
@@ -49,7 +49,8 @@ def is_samplewise(
     """
     rng = np.random.default_rng(0)
     feed = {
-        name: _sample(rng, (2, *shape), dtypes[name], *ranges.get(name, (0.0, 1.0))) for name, shape in shapes.items()
+        name: random_values(rng, (2, *shape), dtypes[name], *ranges.get(name, (0.0, 1.0)))
+        for name, shape in shapes.items()
     }
     together = run(feed)
     for index in range(2):
@@ -60,7 +61,10 @@ def is_samplewise(
     return True
 
 
-def _sample(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any], low: float, high: float) -> Array:
+def random_values(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any], low: float, high: float
+) -> Array:
+    """Uniform from `low` to `high`; whole numbers, where the dtype holds no others."""
     values = low + (high - low) * rng.random(shape)
     return (values if dtype.kind == "f" else np.rint(values)).astype(dtype)
 

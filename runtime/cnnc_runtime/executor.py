@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cnnc_runtime.batch_axis import Array, Feed
-from cnnc_runtime.binding import Binding
-from cnnc_runtime.cuda_graphs import DEFAULT_BUCKETS, GraphRunner, without_graph
+from cnnc_runtime.gpu.binding import Binding
+from cnnc_runtime.gpu.cuda_graphs import DEFAULT_BUCKETS, GraphRunner, without_graph
 from cnnc_runtime.opening import Opened
 from cnnc_runtime.shapes import Shapes
 from cnnc_runtime.tensors import TensorSpec

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cnnc_runtime import live
 from cnnc_runtime.cache_folder import cache_folder
 from cnnc_runtime.errors import DeviceError, UsageError
+from cnnc_runtime.gpu.choice import measured_options, read_gpu
+from cnnc_runtime.gpu.placement import require_placement
+from cnnc_runtime.gpu.tensorrt_cache import open_folder
 from cnnc_runtime.metadata import Metadata
-from cnnc_runtime.placement import require_placement
 from cnnc_runtime.preflight import check_model_bytes, check_model_file
 from cnnc_runtime.providers import CPU, Device, GpuOptions, parse_device
 from cnnc_runtime.session import Optimization, open_session
-from cnnc_runtime.tensorrt_cache import open_folder
 
 __all__ = ["Opened", "open_model"]
 
@@ -63,14 +65,15 @@ def open_model(
     spinning: bool | None,
     memory_limit: int | None,
     optimization: Optimization,
-    gpu: GpuOptions | None,
+    gpu: GpuOptions | Literal["measured"] | None,
+    shapes: Any,
     cache: bool | None,
     profile: bool,
     name: str | None,
 ) -> Opened:
     """Open the model; the arguments and errors are those of `Engine`."""
     wanted = parse_device(device)
-    gpu = gpu or GpuOptions()
+    gpu, is_measured = read_gpu(gpu, wanted)
     if memory_limit is not None:
         gpu = replace(gpu, memory_limit=memory_limit)
         if wanted == CPU:
@@ -90,21 +93,19 @@ def open_model(
         _refuse_fused(model, name, wanted)
     folder = cache_folder(cache)
     engines = open_folder(folder, model, str(gpu)) if folder and wanted and wanted.kind == "tensorrt" else None
+    if spinning is None:
+        spinning = live.count() == 0  # idle threads of one engine would keep the others' from the cores
+    opened_on = functools.partial(
+        open_session, model, name, threads=threads, optimization=optimization, spinning=spinning
+    )
+    if is_measured:
+        gpu = measured_options(
+            model, name, wanted, gpu, shapes, optimization, folder, lambda on, gpu: opened_on(on, gpu=gpu)[0]
+        )
     profiled = tempfile.TemporaryDirectory(prefix="cnnc-") if profile else None
     try:
-        session, on = open_session(
-            model,
-            name,
-            wanted,
-            threads,
-            optimization,
-            profile=str(Path(profiled.name) / "run") if profiled else None,
-            gpu=gpu,
-            # idle threads of one engine would keep the others' from the cores
-            spinning=live.count() == 0 if spinning is None else spinning,
-            cache=folder,
-            engines=engines,
-        )
+        profile_to = str(Path(profiled.name) / "run") if profiled else None
+        session, on = opened_on(wanted, profile=profile_to, gpu=gpu, cache=folder, engines=engines)
     except BaseException:
         if profiled is not None:
             profiled.cleanup()

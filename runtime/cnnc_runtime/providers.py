@@ -21,7 +21,16 @@ from typing import Any
 
 from cnnc_runtime.errors import UsageError
 
-__all__ = ["CPU", "Device", "GpuOptions", "load_onnxruntime", "parse_device", "prepare_cuda", "unavailable_reason"]
+__all__ = [
+    "CPU",
+    "SEARCHES",
+    "Device",
+    "GpuOptions",
+    "load_onnxruntime",
+    "parse_device",
+    "prepare_cuda",
+    "unavailable_reason",
+]
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -51,8 +60,8 @@ class GpuOptions:
     memory_limit: int | None = None
 
     def __post_init__(self) -> None:
-        if self.convolution_search not in _SEARCHES:
-            raise UsageError(f"`convolution_search` is {self.convolution_search!r}: choose {', '.join(_SEARCHES)}")
+        if self.convolution_search not in SEARCHES:
+            raise UsageError(f"`convolution_search` is {self.convolution_search!r}: choose {', '.join(SEARCHES)}")
         limit = self.memory_limit
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise UsageError(f"`memory_limit` is {limit!r}: bytes, a whole number of at least 1")
@@ -71,7 +80,8 @@ class GpuOptions:
         return options
 
 
-_SEARCHES = ("exhaustive", "heuristic", "default")
+SEARCHES = ("exhaustive", "heuristic", "default")
+"""How cuDNN's algorithm can be chosen; onnxruntime's own choice is the first."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from onnx import helper
 
-from cnnc_runtime.binding import Binding
 from cnnc_runtime.computation import Computation
-from cnnc_runtime.cuda_graphs import GraphRunner
+from cnnc_runtime.gpu.binding import Binding
+from cnnc_runtime.gpu.cuda_graphs import GraphRunner
 from cnnc_runtime.opening import Opened
 from cnnc_runtime.providers import CPU, Device, GpuOptions
 from cnnc_runtime.session import open_session

@@ -10,9 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from cnnc_runtime import Metadata, cache_folder, load, model_cache, tensorrt_cache
+from cnnc_runtime import Metadata, cache_folder, load, model_cache
 from cnnc_runtime.cache_folder import content_hash, evict
 from cnnc_runtime.errors import InvalidInputError
+from cnnc_runtime.gpu import tensorrt_cache
 from tests.runtime.models import relu, serialized
 
 

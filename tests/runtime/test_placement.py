@@ -6,7 +6,7 @@ import pytest
 
 from cnnc_runtime import load
 from cnnc_runtime.errors import DeviceError
-from cnnc_runtime.placement import node_events, nodes_elsewhere, require_placement
+from cnnc_runtime.gpu.placement import node_events, nodes_elsewhere, require_placement
 from cnnc_runtime.providers import CPU, Device
 from tests.runtime.models import channel_means, relu
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cnnc_runtime.batch_axis import Array, Feed, batch_of, is_close
-from cnnc_runtime.binding import Binding, Buffers
+from cnnc_runtime.gpu.binding import Binding, Buffers
 from cnnc_runtime.providers import load_onnxruntime
 
 __all__ = ["DEFAULT_BUCKETS", "GraphRunner", "without_graph"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from cnnc_runtime.cache_folder import content_hash, is_ours, private_folder
 from cnnc_runtime.providers import load_onnxruntime
 
-__all__ = ["open_folder", "seal"]
+__all__ = ["driver_and_gpus", "open_folder", "seal"]
 
 _LIST = "hashes.json"
 _DRIVER = Path("/proc/driver/nvidia")
@@ -27,7 +27,7 @@ _log = logging.getLogger("cnnc")
 def open_folder(root: Path, model: str | bytes, settings: str) -> Path | None:
     """The folder for this model, with nothing in it but what `seal` listed; None if it cannot be private."""
     content = content_hash(model if isinstance(model, bytes) else Path(model))
-    parts = [content, settings, load_onnxruntime().__version__, _gpus()]
+    parts = [content, settings, load_onnxruntime().__version__, driver_and_gpus()]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     folder = private_folder(root / "tensorrt" / key)
     if folder is None:
@@ -57,8 +57,8 @@ def _listed(folder: Path) -> dict[str, str]:
     return hashes if isinstance(hashes, dict) and is_ours(folder / _LIST) else {}
 
 
-def _gpus() -> str:
-    """The driver's version and the GPUs: an engine is for one kind of them."""
+def driver_and_gpus() -> str:
+    """The driver's version and the GPUs, as the driver describes them: an engine is for one kind. Else empty."""
     files = [_DRIVER / "version", *sorted(_DRIVER.glob("gpus/*/information"))]
     texts = []
     for file in files:

@@ -1,0 +1,396 @@
+"""gpu="measured" on a played GPU: sessions of the CPU whose runs move a clock by what the test says."""
+
+import json
+import logging
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cnnc_runtime import GpuOptions, Metadata, errors, load
+from cnnc_runtime.errors import DeviceError, InvalidInputError, UsageError
+from cnnc_runtime.gpu import candidates as gpu_candidates
+from cnnc_runtime.gpu import choice as gpu_choice
+from cnnc_runtime.gpu.candidates import choose
+from cnnc_runtime.providers import CPU, Device
+from cnnc_runtime.session import open_session
+from tests.runtime.models import add, channel_means, relu
+
+CUDA = Device("cuda")
+
+
+def label(gpu: GpuOptions) -> str:
+    return gpu.convolution_search + (", nhwc" if gpu.nhwc else "")
+
+
+class FakeGpu:
+    """A machine on which a run of a candidate takes `latency[label]` (else 100) microseconds.
+
+    `faults`: by label, `opening` and `running` fail, `late` fails in the second round, `wrong` gives other outputs,
+    `noisy` other ones within rounding.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.latency: dict[str, int] = {}
+        self.faults: dict[str, str] = {}
+        self.opened: list[str] = []
+        self.runs: dict[str, list[tuple[int, ...]]] = {}
+        self.order: list[str] = []
+        self.search = 0  # microseconds of a candidate's first run
+
+    def open(self, model, gpu: GpuOptions):
+        name = label(gpu)
+        self.opened.append(name)
+        if self.faults.get(name) == "opening":
+            raise DeviceError("CUDNN_STATUS_NOT_SUPPORTED")
+        session, _ = open_session(model, "net", CPU, 1, "all")
+        return SimpleNamespace(
+            played=name,
+            run=session.run,
+            get_inputs=session.get_inputs,
+            get_outputs=session.get_outputs,
+            get_modelmeta=session.get_modelmeta,
+            get_providers=lambda: ["CUDAExecutionProvider"],
+        )
+
+    def bind(self, session, inputs, outputs, device, index):
+        assert (device, index) == ("cuda", 0)
+        return SimpleNamespace(run=lambda feed: self.run(session, feed), run_tensors=None)
+
+    def run(self, session, feed):
+        name = session.played
+        seen = self.runs.setdefault(name, [])
+        self.now += self.latency.get(name, 100) + (0 if seen else self.search)
+        seen.append(next(iter(feed.values())).shape)
+        self.order.append(name)
+        fault = self.faults.get(name)
+        if fault == "running" or (fault == "late" and len(seen) > 3 + 10):
+            raise RuntimeError("CUDNN failure 8: EXECUTION_FAILED")
+        outputs = session.run(None, feed)
+        return [out * {"wrong": 1.01, "noisy": 1.00001}.get(fault, 1) for out in outputs]
+
+
+@pytest.fixture
+def played(monkeypatch) -> FakeGpu:
+    """The runtime believes that it has a GPU, and that the driver says which."""
+    machine = FakeGpu()
+    monkeypatch.setattr(gpu_candidates, "perf_counter", lambda: machine.now)
+    for constant, value in (("_ROUNDS", 5), ("_RUNS", 10), ("_TURN", 10**6)):
+        monkeypatch.setattr(gpu_candidates, constant, value)
+    monkeypatch.setattr(gpu_candidates, "Binding", machine.bind)
+    monkeypatch.setattr("cnnc_runtime.executor.Binding", machine.bind)
+    monkeypatch.setattr(
+        "cnnc_runtime.opening.open_session", lambda model, name, on, gpu=None, **_: (machine.open(model, gpu), CUDA)
+    )
+    monkeypatch.setattr(gpu_choice, "driver_and_gpus", lambda: "driver 1, GPU A")
+    monkeypatch.setattr(gpu_choice, "_may_work", lambda device: True)
+    monkeypatch.delenv("CNNC_CACHE", raising=False)
+    return machine
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNC_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "gpu"
+
+
+def measure(gpu: FakeGpu, shapes=None, model: bytes | None = None):
+    model = model or channel_means()
+    return choose(lambda options: gpu.open(model, options), CUDA, "net", GpuOptions(), shapes)
+
+
+def test_the_fastest_is_taken(played):
+    played.latency = {"heuristic": 90, "default, nhwc": 50, "exhaustive, nhwc": 60}
+    choice = measure(played)
+    assert choice.gpu == GpuOptions(convolution_search="default", nhwc=True)
+    assert choice.seconds == {
+        "exhaustive": 100,
+        "heuristic": 90,
+        "default": 100,
+        "exhaustive, nhwc": 60,
+        "heuristic, nhwc": 100,
+        "default, nhwc": 50,
+    }
+
+
+@pytest.mark.parametrize(("microseconds", "chosen"), [(9801, "exhaustive"), (9800, "heuristic"), (10001, "exhaustive")])
+def test_another_than_the_default_has_to_save_2_percent(played, microseconds, chosen):
+    played.latency = dict.fromkeys(("exhaustive", "default"), 10000) | {"heuristic": microseconds}
+    played.faults = {f"{search}, nhwc": "opening" for search in ("exhaustive", "heuristic", "default")}
+    assert measure(played).gpu == GpuOptions(convolution_search=chosen)
+
+
+@pytest.mark.parametrize("fault", ["opening", "running", "late", "wrong"])
+def test_a_candidate_that_fails_or_is_wrong_is_dropped(played, caplog, fault):
+    played.latency = {"heuristic, nhwc": 10, "heuristic": 50}
+    played.faults = {"heuristic, nhwc": fault}
+    with caplog.at_level(logging.DEBUG, logger="cnnc"):
+        choice = measure(played)
+    assert choice.gpu == GpuOptions(convolution_search="heuristic") and "heuristic, nhwc" not in choice.seconds
+    (record,) = caplog.records
+    assert record.levelname == "DEBUG" and record.message.startswith("not considered: heuristic, nhwc: ")
+
+
+def test_rounding_is_no_difference(played):
+    played.latency, played.faults = {"default": 10}, {"default": "noisy"}
+    assert measure(played).gpu.convolution_search == "default"
+
+
+@pytest.mark.parametrize("fault", ["running", "late"])
+def test_without_the_default_nothing_is_chosen(played, caplog, fault):
+    played.faults = {"exhaustive": fault}
+    assert measure(played) is None
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and "takes the default, as measuring failed: CUDNN failure 8" in record.message
+
+
+def test_what_the_default_cannot_open_is_the_callers_error(played):
+    played.faults = {"exhaustive": "opening"}
+    with pytest.raises(DeviceError, match="NOT_SUPPORTED"):
+        measure(played)
+
+
+def test_candidates_take_turns_and_first_runs_do_not_count(played):
+    played.search = 10**9
+    assert set(measure(played).seconds.values()) == {100}
+    names = list(played.runs)
+    warm, timed = played.order[: 6 * 3], played.order[6 * 3 :]
+    assert warm == [name for name in names for _ in range(3)]
+    assert timed == [name for turn in range(5) for name in names[turn:] + names[:turn] for _ in range(10)]
+
+
+def test_a_slow_net_is_run_once_a_round(played):
+    played.latency = {"heuristic": 2 * 10**6}
+    measure(played)
+    assert len(played.runs["heuristic"]) == 3 + 5 and len(played.runs["default"]) == 3 + 50
+
+
+def test_the_median_leaves_out_what_disturbs(played, monkeypatch):
+    run = played.run
+
+    def disturbed(session, feed):
+        played.now += 10**5 * (len(played.order) % 7 == 0)
+        return run(session, feed)
+
+    monkeypatch.setattr(played, "run", disturbed)
+    assert set(measure(played).seconds.values()) == {100}
+
+
+def test_shapes_are_those_given_or_else_the_smallest(played):
+    seconds = measure(played, [(2, 3, 8, 8), (5, 3, 8, 8)]).seconds
+    assert set(played.runs["default"]) == {(2, 3, 8, 8), (5, 3, 8, 8)} and set(seconds.values()) == {200}
+    played.runs.clear()
+    measure(played)
+    assert set(played.runs["default"]) == {(1, 3, 8, 8)}
+    measure(played, {"a": (1, 4), "b": (1, 4)}, add())
+    with pytest.raises(UsageError, match="say which `shapes`"):
+        measure(played, None, channel_means(side="s"))
+    with pytest.raises(UsageError, match="expects shape"):
+        measure(played, (1, 4, 8, 8))
+
+
+def test_inputs_are_within_the_range_the_net_was_compiled_for(played, monkeypatch):
+    feeds = []
+    run = played.run
+    monkeypatch.setattr(played, "run", lambda session, feed: feeds.append(feed["x"]) or run(session, feed))
+    metadata = Metadata(version="1", source="s", target="portable", input_ranges={"x": (-3.0, -2.0)})
+    measure(played, None, channel_means(metadata=metadata))
+    assert all(x.min() >= -3 and x.max() <= -2 and np.ptp(x) > 0.5 for x in feeds)
+
+
+def start(model: bytes | None = None, **options) -> GpuOptions:
+    """The options that `load` ends with."""
+    with load(model or channel_means(), gpu="measured", **{"device": "cuda", **options}) as engine:
+        x = np.ones((1, 3, 8, 8), np.float32)
+        np.testing.assert_allclose(engine.run(x), np.ones((1, 3)))
+        assert engine.device == "cuda:0"
+        return engine.gpu
+
+
+def test_an_engine_is_opened_with_what_was_chosen_and_the_choice_kept(played, folder, caplog):
+    played.latency = {"heuristic": 50}
+    heuristic = GpuOptions(convolution_search="heuristic")
+    with caplog.at_level(logging.INFO, logger="cnnc"):
+        assert start(name="net") == heuristic
+    assert [record.message for record in caplog.records] == [
+        "net: gpu='measured' takes heuristic: 50000.000 ms a run, 100000.000 ms by default"
+    ]
+    assert len(played.opened) == 7 and played.opened[-1] == "heuristic"
+    (entry,) = folder.iterdir()
+    kept = json.loads(entry.read_text())
+    assert (kept["convolution_search"], kept["nhwc"]) == ("heuristic", False)
+    assert kept["seconds"]["heuristic"] == 50 and len(kept["seconds"]) == 6
+    assert entry.stat().st_mode & 0o077 == 0 or os.name == "nt"
+    played.opened.clear()
+    assert start() == start(device="auto") == heuristic
+    assert played.opened == ["heuristic"] * 2
+
+
+def test_the_default_is_kept_as_well(played, folder):
+    assert start() == start() == GpuOptions()
+    assert len(played.opened) == 6 + 1 + 1
+
+
+def test_a_memory_limit_holds_for_the_candidates_and_stays(played, folder):
+    played.latency = {"heuristic": 50}
+    chosen = GpuOptions(convolution_search="heuristic", memory_limit=2**30)
+    assert start(memory_limit=2**30) == start(memory_limit=2**30) == chosen
+    assert len(played.opened) == 8
+
+
+def test_a_key_for_everything_that_matters(played, folder, monkeypatch):
+    def measured_again(**options) -> bool:
+        played.opened.clear()
+        start(**options)
+        return len(played.opened) == 7
+
+    assert measured_again() and not measured_again()
+    assert measured_again(shapes=(2, 3, 8, 8)) and not measured_again(shapes=(2, 3, 8, 8))
+    assert measured_again(shapes=[(2, 3, 8, 8), (4, 3, 8, 8)])
+    assert measured_again(model=channel_means(batch="b")) and not measured_again(model=channel_means(batch="b"))
+    assert measured_again(memory_limit=2**30)
+    assert measured_again(optimization="basic")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert measured_again() and not measured_again()
+    monkeypatch.setattr(gpu_choice, "driver_and_gpus", lambda: "driver 2, GPU A")
+    assert measured_again()
+    monkeypatch.setattr(gpu_choice.load_onnxruntime(), "__version__", "99")
+    assert measured_again() and not measured_again()
+
+
+def rename_to_its_content(entry, content: bytes) -> None:
+    entry.unlink()
+    key = entry.name.partition("-")[0]
+    (entry.parent / gpu_choice._entry_name(key, content)).write_bytes(content)
+
+
+def damage(entry, how: str) -> None:
+    content = entry.read_bytes()
+    if how == "truncated":
+        entry.write_bytes(content[:20])
+    elif how == "edited":
+        entry.write_bytes(content.replace(b'"heuristic"', b'"default"'))
+    elif how == "linked":
+        entry.rename(entry.with_suffix(".real"))
+        entry.symlink_to(entry.with_suffix(".real"))
+    elif how == "writable by others":
+        entry.chmod(0o666)
+    else:
+        rename_to_its_content(entry, how.encode())
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "truncated",
+        "edited",
+        pytest.param("linked", marks=pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")),
+        pytest.param("writable by others", marks=pytest.mark.skipif(os.name == "nt", reason="other permissions")),
+        "{}",
+        "[1]",
+        "no JSON",
+        '{"convolution_search": "fast", "nhwc": false}',
+        '{"convolution_search": "heuristic", "nhwc": "no"}',
+    ],
+)
+def test_an_entry_that_is_damaged_or_not_ours_is_dropped_and_measured_again(played, folder, caplog, how):
+    played.latency = {"heuristic": 50}
+    start()
+    (entry,) = folder.iterdir()
+    damage(entry, how)
+    played.opened.clear()
+    assert start() == GpuOptions(convolution_search="heuristic")
+    assert len(played.opened) == 7
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and "damaged or not ours: dropped, and measured again" in record.message
+    caplog.clear()
+    start()
+    assert not caplog.records and len(list(folder.glob("*.json"))) == 1
+
+
+def test_a_choice_that_cannot_be_kept_is_used_and_that_is_said(played, folder, caplog, monkeypatch):
+    played.latency = {"heuristic": 50}
+    monkeypatch.setattr(gpu_choice, "_entry_name", lambda key, content: "no/such/folder.json")
+    assert start().convolution_search == "heuristic"
+    assert "the measured choice is not kept" in caplog.text and list(folder.iterdir()) == []
+
+
+def test_old_entries_go_when_the_folder_is_full(played, folder, monkeypatch):
+    monkeypatch.setattr(gpu_choice, "LIMIT", 700)
+    for batch in range(1, 6):
+        start(shapes=(batch, 3, 8, 8))
+    assert 1 <= len(list(folder.iterdir())) <= 3
+    played.opened.clear()
+    start(shapes=(5, 3, 8, 8))
+    assert len(played.opened) == 1
+
+
+def test_without_a_cache_it_is_measured_each_time_and_the_log_says_how_to_keep_it(played, caplog, tmp_path):
+    with caplog.at_level(logging.INFO, logger="cnnc"):
+        start()
+        start(cache=False)
+    assert len(played.opened) == 14
+    assert sum("cache=True, or CNNC_CACHE=DIR, keeps the choice" in line for line in caplog.messages) == 2
+
+
+def test_without_a_measurement_nothing_is_kept(played, folder):
+    played.faults = {"exhaustive": "late"}
+    assert (
+        gpu_choice.measured_options(
+            channel_means(),
+            "net",
+            CUDA,
+            GpuOptions(),
+            None,
+            "all",
+            folder,
+            lambda _, gpu: played.open(channel_means(), gpu),
+        )
+        == GpuOptions()
+    )
+    assert not list(folder.rglob("*.json"))
+
+
+@pytest.mark.parametrize(("device", "why"), [("cpu", "the CPU has no such choice"), ("tensorrt:1", "TensorRT times")])
+def test_it_is_for_cuda(device, why):
+    with pytest.raises(UsageError, match=f"is for device='cuda', not '{device}': {why}"):
+        load(relu(), device=device, gpu="measured")
+
+
+@pytest.mark.parametrize("gpu", ["fast", "", 1, {"nhwc": True}, np.ones(2)])
+def test_gpu_is_options_or_that_word(gpu):
+    with pytest.raises(UsageError, match=r"`gpu` is .*: pass GpuOptions"):
+        load(relu(), gpu=gpu)
+
+
+@pytest.mark.parametrize("driver", [False, True])
+def test_auto_without_a_gpu_runs_on_the_cpu_and_says_that_it_has_no_effect(monkeypatch, caplog, driver):
+    """With a driver and no usable CUDA, it takes an attempt to find out."""
+    monkeypatch.setattr("cnnc_runtime.session._say_once", lambda missing: None)
+    monkeypatch.setattr("cnnc_runtime.session.has_nvidia_driver", lambda: False)
+    monkeypatch.setattr(gpu_choice, "_may_work", lambda device: driver)
+    if driver:
+        monkeypatch.setattr("cnnc_runtime.opening.open_session", without_cuda)
+    with caplog.at_level(logging.INFO, logger="cnnc"), load(relu(), gpu="measured", name="net", cache=False) as engine:
+        assert engine.device == "cpu" and engine.gpu == GpuOptions()
+    said = [message for message in caplog.messages if "no effect" in message]
+    assert said == ["net: gpu='measured' has no effect: there is no GPU that can be used"]
+
+
+def without_cuda(model, name, on, **options):
+    if on is not None and on.kind == "cuda":
+        raise errors.DeviceError("cuda:0 cannot be used: libcudnn.so.9 is missing")
+    return open_session(model, name, CPU, options["threads"], options["optimization"])
+
+
+def test_a_gpu_asked_for_that_cannot_be_used_stays_an_error(monkeypatch):
+    monkeypatch.setattr("cnnc_runtime.opening.open_session", without_cuda)
+    with pytest.raises(DeviceError, match=r"libcudnn\.so\.9"):
+        load(relu(), device="cuda", gpu="measured")
+
+
+def test_a_damaged_model_is_the_same_error_as_ever(played, folder):
+    with pytest.raises(InvalidInputError, match="damaged"):
+        load(b"\x08\x08" + b"\xff" * 80, device="cuda", gpu="measured")
