@@ -51,6 +51,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "zoo":
+        return importlib.import_module("cnnc.zoo")
     if name not in _HOME:
         raise AttributeError(f"module 'cnnc' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

@@ -54,20 +54,23 @@ def open_embedded(reopen: Reopen, preprocessing: Preprocessing) -> Frontend:
         UsageError: it has more than one input, or one that is no such image.
     """
     front = reopen()
-    inputs = [value for value in front.model.graph.inputs if not value.is_initializer()]
+    asking = front.class_inputs
+    inputs = [value for value in front.model.graph.inputs if not value.is_initializer() and value.name not in asking]
     if len(inputs) != 1 or inputs[0].shape is None:
         raise UsageError(f"preprocessing is for networks with one input, an image; this one has {len(inputs)}")
     (old,) = inputs
     assert old.name is not None and old.shape is not None
     if old.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE):
         raise UsageError(f"input {old.name!r} is {old.dtype}: only preprocessing to floating point can be embedded")
+    if len(old.shape) == 5:
+        raise UsageError(f"input {old.name!r} is clips: preprocessing of images only can be embedded, leave it outside")
     outside = dataclasses.replace(preprocessing, embedded=False)
     outside.fitted([axis if isinstance(axis, int) else str(axis.value) for axis in old.shape])
     name, dtype, oracle = old.name, old.dtype.numpy(), front.oracle
 
     def departure(model: ir.Model, feed: Mapping[str, np.ndarray]) -> str | None:
         plain = reopen()  # the network alone: what is before it is not PyTorch's
-        return plain.first_departure(plain.model, {name: _prepared(feed[name], outside, dtype)})
+        return plain.first_departure(plain.model, {**feed, name: _prepared(feed[name], outside, dtype)})
 
     _prepend(front.model, old, outside)
     return dataclasses.replace(
@@ -87,11 +90,13 @@ class EmbeddedOracle:
 
     def exact(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Every output, preprocessing and network both in float64."""
-        return self._network.exact({self._name: self._preprocessing.normalized(feed[self._name], np.float64)})
+        image = self._preprocessing.normalized(feed[self._name], np.float64)
+        return self._network.exact({**feed, self._name: image})
 
     def original(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Every output of the network in its own precision, on images prepared as `cnnc run` prepares them."""
-        return self._network.original({self._name: _prepared(feed[self._name], self._preprocessing, self._dtype)})
+        image = _prepared(feed[self._name], self._preprocessing, self._dtype)
+        return self._network.original({**feed, self._name: image})
 
 
 def _prepared(images: np.ndarray, preprocessing: Preprocessing, dtype: np.dtype[Any]) -> np.ndarray:
@@ -104,8 +109,8 @@ def _image_inputs(inputs: Inputs, name: str) -> Inputs:
     axes = {_CHANNELS_LAST.index(axis): symbol for axis, symbol in inputs.axes.get(name, {}).items()}
     return dataclasses.replace(
         inputs,
-        examples={name: np.zeros(example.shape, np.uint8)},
-        axes={name: dict(sorted(axes.items()))},
+        examples={**inputs.examples, name: np.zeros(example.shape, np.uint8)},
+        axes={**inputs.axes, name: dict(sorted(axes.items()))},
         images=frozenset({name}),
     )
 

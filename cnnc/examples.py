@@ -98,12 +98,13 @@ def example_for(
             raise UsageError("--example and --input-shape both say what the inputs are: give one of them")
         given: dict[str, Any] | Sequence[Any] | torch.Tensor = from_factory(factory)
         return given
-    parsed = parse_shapes(shapes)
+    parsed, others = parse_shapes(shapes), {}
     if not parsed:
         if source.input_shape is None:
             raise UsageError(f"{source.name} does not say its input's shape: give --input-shape, e.g. 1,3,224,224")
         parsed = {"": (1, *source.input_shape)}
-    names = _input_names(source.module, parsed)
+        others = {name: (1, *shape) for name, shape in source.other_inputs}
+    names = _input_names(source.module, parsed) | others
     for name, shape in names.items():
         check_fits(f"input {name!r}", shape)
     return {name: _random(shape) for name, shape in names.items()}

@@ -22,6 +22,7 @@ from onnx_ir.passes import common
 from torch import nn
 from torch.utils._pytree import MappingKey, tree_flatten_with_path, tree_unflatten
 
+from cnnc.states import EXPORTERS_NAME
 from cnnc.trace import trace
 from cnnc.trace_errors import first_line, location
 from cnnc_passes.rewrite import constant
@@ -197,6 +198,8 @@ def _name_outputs(model: ir.Model, program: torch.export.ExportedProgram) -> Non
         if name and name not in taken and not value.is_graph_input():
             value.name = name
             taken.add(name)
+        elif not name:
+            value.meta[EXPORTERS_NAME] = True
 
 
 def _clear_litter(model: ir.Model, parameters: set[str]) -> None:

@@ -18,12 +18,14 @@ from cnnc.torch_extra import require_torch
 from cnnc.verify import Inputs, OnnxOracle, Oracle, TorchOracle
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_runtime.errors import CnncError, InvalidInputError, UnsupportedModelError, UsageError
+from cnnc_runtime.explanation import Explanation
 from cnnc_runtime.probe import is_certified, probe
 
 if TYPE_CHECKING:
     from torch import nn
 
     from cnnc.export import Dynamic, Example
+    from cnnc.fully_convolutional import Sliding
 
 __all__ = ["Frontend", "open_source"]
 
@@ -43,7 +45,10 @@ class Frontend:
         model: its graph.
         inputs: an array per graph input, at the size it was traced, and which axes are open.
         oracle: makes its oracle; call it before the graph is rewritten.
+        states: what its source says of states, see `cnnc.states`.
+        explanation: of the heat map in its graph, if one was added.
         first_departure: names the first value of an unrewritten graph that is not its source's, on a feed.
+        sliding: how the windows of a fully convolutional one lie, see `cnnc.fully_convolutional`.
     """
 
     name: str
@@ -51,6 +56,14 @@ class Frontend:
     inputs: Inputs
     oracle: Callable[[], Oracle]
     first_departure: Callable[[ir.Model, Mapping[str, np.ndarray]], str | None] = lambda model, feed: None
+    states: tuple[str, ...] = ()
+    explanation: Explanation | None = None
+    sliding: Sliding | None = None
+
+    @property
+    def class_inputs(self) -> tuple[str, ...]:
+        """The input that asks for the class of a heat map, if there is one."""
+        return (self.explanation.class_input,) if self.explanation and self.explanation.class_input else ()
 
     def sizes(self) -> dict[str, int]:
         """The symbols of the inputs' shapes: the batch as 1, other open axes as in the example."""
@@ -113,6 +126,7 @@ def _from_module(source: Source, example: Example, dynamic: Dynamic | None, opse
         _inputs(model, {name: x.detach().cpu().numpy() for name, x in tensors.items()}),
         lambda: TorchOracle(module, constants),
         lambda model, feed: first_departure(module, constants, model, feed),
+        source.states,
     )
 
 

@@ -31,13 +31,16 @@ __all__ = ["Source", "load_attribute", "resolve", "users_code"]
 class Source:
     """A network to compile: either `module` or `path` (an .onnx file) is set.
 
-    `input_shape` is what the zoo knows of its nets, without the batch axis: (channels, *spatial).
+    `input_shape` is what the zoo knows of its nets, without the batch axis: (channels, *spatial); `other_inputs` the
+    name and shape of each input after the first, `states` the inputs that are a step function's states, in order.
     """
 
     name: str
     module: nn.Module | None = None
     path: Path | None = None
     input_shape: tuple[int, ...] | None = None
+    other_inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    states: tuple[str, ...] = ()
 
 
 def resolve(
@@ -82,7 +85,8 @@ def resolve(
     elif source in ZOO:
         _check_zoo_arguments(source, kwargs)
         module = build_from_zoo(source, **kwargs)
-        found = Source(source, module=module, input_shape=ZOO[source].input_shape)
+        entry = ZOO[source]
+        found = Source(source, module, None, entry.input_shape, entry.other_inputs, entry.states)
     else:
         raise UsageError(_not_understood(source))
     assert found.module is not None

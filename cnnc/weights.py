@@ -6,7 +6,7 @@ import logging
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from cnnc_runtime.errors import InvalidInputError, ResourceLimitError, UnsafeInputError
 
-__all__ = ["load_weights", "read_checkpoint"]
+__all__ = ["load_state", "load_weights", "read_checkpoint", "strip_prefixes"]
 
 _log = logging.getLogger("cnnc")
 
@@ -39,8 +39,18 @@ def load_weights(module: nn.Module, path: Path) -> None:
         UnsafeInputError: a pickle that would run code, or TorchScript.
         ResourceLimitError: it would unpack to far more than its size.
     """
-    wanted = module.state_dict()
-    state = _strip_prefixes(read_checkpoint(path), wanted)
+    load_state(module, strip_prefixes(read_checkpoint(path), module.state_dict()), path)
+
+
+def load_state(
+    module: nn.Module, state: Mapping[str, torch.Tensor], path: Path, *, new: Collection[str] = frozenset()
+) -> None:
+    """Load `state`, read from `path`, into `module`, in place; the tensors named in `new` stay as they are.
+
+    Raises:
+        InvalidInputError: missing, unexpected, mis-shaped or unusable tensors.
+    """
+    wanted = {key: value for key, value in module.state_dict().items() if key not in new}
     # `num_batches_tracked` counts training steps: inference never reads it, and old checkpoints lack it.
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in wanted]
@@ -178,7 +188,7 @@ def _find_state(content: Any, path: Path) -> dict[str, torch.Tensor]:
     raise InvalidInputError(f"{path}: no state_dict found{keys}")
 
 
-def _strip_prefixes(state: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def strip_prefixes(state: dict[str, torch.Tensor], wanted: Collection[str]) -> dict[str, torch.Tensor]:
     """Take wrappers' prefixes off every key, in whatever order they nest, until the keys are the network's."""
     while state and not set(state) & set(wanted):
         prefix = next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state)), None)

@@ -119,7 +119,8 @@ def _eager_inputs(name: str, shapes: Mapping[str, tuple[int, ...]], like: Model 
     if shapes:
         return tuple(Input(key or "x", "float32", ("batch", *shape[1:])) for key, shape in shapes.items())
     if name in ZOO:
-        return (Input("x", "float32", ("batch", *ZOO[name].input_shape)),)
+        shapes_by_name = (("x", ZOO[name].input_shape), *ZOO[name].other_inputs)
+        return tuple(Input(key, "float32", ("batch", *shape)) for key, shape in shapes_by_name)
     if like is None:
         raise UsageError(f"{name} does not say its input's shape: give --input-shape, e.g. 1,3,224,224")
     undo: Callable[[Input], Input] = _channels_first if like.embedded else lambda one: one

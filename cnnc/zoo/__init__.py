@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnc.torch_extra import require_torch
 from cnnc_runtime.errors import UsageError
@@ -13,7 +13,21 @@ from cnnc_runtime.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ZOO", "ZooEntry", "build"]
+    from cnnc.zoo.anatomy import Parts, Stage, parts
+    from cnnc.zoo.inflation import inflate, inflate_net
+    from cnnc.zoo.transfer import freeze, load
+
+__all__ = ["ZOO", "Parts", "Stage", "ZooEntry", "build", "freeze", "inflate", "inflate_net", "load", "on_meta", "parts"]
+
+_HOME = {
+    "Parts": "anatomy",
+    "Stage": "anatomy",
+    "parts": "anatomy",
+    "freeze": "transfer",
+    "load": "transfer",
+    "inflate": "inflation",
+    "inflate_net": "inflation",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +41,8 @@ class ZooEntry:
         params: learned values, as published, at the default number of classes.
         paper: authors, title, year.
         num_classes: outputs of the last layer, unless another number is asked for.
+        other_inputs: (name, shape without the batch) of each input after the first, whose shape is `input_shape`.
+        states: of a step function, the inputs that are states; its last outputs are their next values, in order.
     """
 
     name: str
@@ -35,6 +51,8 @@ class ZooEntry:
     params: int
     paper: str
     num_classes: int = 1000
+    other_inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    states: tuple[str, ...] = ()
 
 
 _LECUN = "LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998"
@@ -73,6 +91,10 @@ _DEEPLABV3 = "Chen et al., Rethinking Atrous Convolution for Semantic Image Segm
 _C3D = "Tran et al., Learning Spatiotemporal Features with 3D Convolutional Networks, 2015"
 _R2PLUS1D = "Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, 2018"
 _S3D = "Xie et al., Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification, 2018"
+_I3D = "Carreira and Zisserman, Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset, 2017"
+_BALLAS = "Ballas et al., Delving Deeper into Convolutional Networks for Learning Video Representations, 2016"
+_LRCN = "Donahue et al., Long-term Recurrent Convolutional Networks for Visual Recognition and Description, 2015"
+_TWO_STREAM = "Simonyan and Zisserman, Two-Stream Convolutional Networks for Action Recognition in Videos, 2014"
 
 ZOO: dict[str, ZooEntry] = {
     entry.name: entry
@@ -123,6 +145,45 @@ ZOO: dict[str, ZooEntry] = {
         ZooEntry("r3d_18", "video_resnet:r3d_18", (3, 16, 112, 112), 33_371_472, _R2PLUS1D, 400),
         ZooEntry("r2plus1d_18", "video_resnet:r2plus1d_18", (3, 16, 112, 112), 31_505_325, _R2PLUS1D, 400),
         ZooEntry("s3d", "s3d:S3D", (3, 16, 224, 224), 8_320_048, _S3D, 400),
+        ZooEntry("i3d", "i3d:InceptionI3d", (3, 64, 224, 224), 12_697_264, _I3D, 400),
+        ZooEntry(
+            "two_stream",
+            "two_stream:TwoStream",
+            (3, 224, 224),
+            181_335_594,
+            _TWO_STREAM,
+            101,
+            (("flow", (20, 224, 224)),),
+        ),
+        ZooEntry(
+            "two_stream_i3d",
+            "two_stream_i3d:TwoStreamI3D",
+            (3, 64, 224, 224),
+            25_372_576,
+            _I3D,
+            400,
+            (("flow", (2, 64, 224, 224)),),
+        ),
+        ZooEntry(
+            "conv_gru",
+            "conv_gru:ConvGRUNet",
+            (3, 224, 224),
+            28_980_948,
+            _BALLAS,
+            101,
+            (("h2", (64, 56, 56)), ("h3", (128, 28, 28)), ("h4", (256, 14, 14)), ("h5", (256, 7, 7))),
+            ("h2", "h3", "h4", "h5"),
+        ),
+        ZooEntry(
+            "cnn_lstm",
+            "cnn_lstm:CNNLSTM",
+            (3, 227, 227),
+            44_571_365,
+            _LRCN,
+            101,
+            (("h", (256,)), ("c", (256,))),
+            ("h", "c"),
+        ),
     )
 }
 
@@ -138,6 +199,15 @@ def build(name: str, *, seed: int = 0, num_classes: int | None = None) -> nn.Mod
     Raises:
         UsageError: no net has that name, the number of classes is not positive, or PyTorch is not installed.
     """
+    module = on_meta(name, num_classes).to_empty(device="cpu")  # no random numbers for values that `fill` replaces
+    from cnnc.zoo.weights import fill
+
+    fill(module, seed)
+    return module
+
+
+def on_meta(name: str, num_classes: int | None = None) -> nn.Module:
+    """The net in eval mode on the meta device: shapes without memory for values; raises as `build`."""
     if name not in ZOO:
         close = difflib.get_close_matches(name, ZOO)
         hint = f"did you mean {' or '.join(close)}?" if close else "`cnnc zoo` lists them"
@@ -147,12 +217,15 @@ def build(name: str, *, seed: int = 0, num_classes: int | None = None) -> nn.Mod
     require_torch(f"the zoo net {name!r}")
     import torch
 
-    from cnnc.zoo.weights import fill
-
     family, _, factory = ZOO[name].factory.partition(":")
     make = getattr(importlib.import_module(f"cnnc.zoo.{family}"), factory)
-    with torch.device("meta"):  # no memory and no random numbers for values that `fill` replaces
+    with torch.device("meta"):
         module: nn.Module = make() if num_classes is None else make(num_classes)
-    module = module.to_empty(device="cpu")
-    fill(module, seed)
     return module.eval()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'cnnc.zoo' has no attribute {name!r}")
+    require_torch(f"cnnc.zoo.{name}")
+    return getattr(importlib.import_module(f"cnnc.zoo.{_HOME[name]}"), name)

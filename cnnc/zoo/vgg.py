@@ -52,6 +52,11 @@ def _feature_layers(stages: Sequence[Sequence[int]], batch_norm: bool) -> list[n
     return layers
 
 
+def vgg16_features() -> nn.Sequential:
+    """The convolutions of VGG-16 alone, up to its last pooling: 14,714,688 parameters."""
+    return nn.Sequential(*_feature_layers(_VGG16, batch_norm=False))
+
+
 def vgg16(num_classes: int = 1000) -> VGG:
     """Thirteen convolutions and three fully connected layers: 138,357,544 parameters at 1000 classes."""
     return VGG(_VGG16, num_classes)

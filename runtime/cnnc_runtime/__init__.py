@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cnnc_runtime.preflight import check_model_file
     from cnnc_runtime.preprocessing import PRESETS, Preprocessing
     from cnnc_runtime.providers import GpuOptions
+    from cnnc_runtime.recurrent.streaming import Stream
     from cnnc_runtime.tensors import TensorSpec
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Metadata",
     "Preprocessing",
     "Result",
+    "Stream",
     "TensorSpec",
     "check_model_file",
     "errors",
@@ -46,6 +48,7 @@ _HOME = {
     "Metadata": "metadata",
     "Preprocessing": "preprocessing",
     "Result": "batch",
+    "Stream": "recurrent.streaming",
     "TensorSpec": "tensors",
     "check_model_file": "preflight",
     "load": "engine",

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,14 @@ from cnnc_runtime.batching import ALONE, Batcher, Finished, Request
 from cnnc_runtime.computation import Computation
 from cnnc_runtime.errors import CnncError, InvalidInputError, UsageError
 from cnnc_runtime.feeds import Checker, all_finite
+from cnnc_runtime.gpu.tensorrt_cache import seal
 from cnnc_runtime.metadata import Metadata
 from cnnc_runtime.opening import open_model
 from cnnc_runtime.providers import GpuOptions
+from cnnc_runtime.recurrent.streaming import Stream
 from cnnc_runtime.session import Optimization
 from cnnc_runtime.shapes import read_shapes, smallest_shapes
 from cnnc_runtime.stream import in_batches
-from cnnc_runtime.tensorrt_cache import seal
 from cnnc_runtime.tensors import TensorSpec
 
 __all__ = ["Array", "Engine", "load"]
@@ -51,7 +52,7 @@ class Engine:
         allow_nonfinite: take NaN and infinity as values like others. They are refused otherwise, in host memory.
         require_device: fail if any node, or a copy between devices, is not on the device.
         cache: keep the optimized model (TensorRT: the engine) for the next start; None: if CNNC_CACHE names a folder.
-        gpu: how a GPU computes.
+        gpu: how a GPU computes; `"measured"`: as proves fastest on `shapes`, which is kept where there is a cache.
         max_batch: samples that `submit` joins into one run.
         max_wait: seconds that `submit` waits for them at most, once no batch is running.
         name: what messages call the model; its path if None.
@@ -59,6 +60,7 @@ class Engine:
     Attributes:
         inputs, outputs: a `TensorSpec` each.
         device: where it runs, `cpu` or `cuda:0`.
+        gpu: how a GPU computes here.
         provider: the onnxruntime provider in use, as the session reports it.
         metadata: what cnnc wrote into the artifact; None for an ONNX file of another tool.
         session: the onnxruntime session itself.
@@ -82,7 +84,7 @@ class Engine:
         allow_nonfinite: bool = False,
         require_device: bool = False,
         cache: bool | None = None,
-        gpu: GpuOptions | None = None,
+        gpu: GpuOptions | Literal["measured"] | None = None,
         max_batch: int = 32,
         max_wait: float = 0.002,
         name: str | None = None,
@@ -95,11 +97,13 @@ class Engine:
             memory_limit=memory_limit,
             optimization=optimization,
             gpu=gpu,
+            shapes=shapes,
             cache=cache,
             profile=require_device,
             name=name,
         )
         self.session, self._name, self.device = opened.session, opened.name, str(opened.device)
+        self.gpu = opened.gpu
         self.provider: str = self.session.get_providers()[0]
         self._describe()
         ranges = self.metadata.input_ranges if self.metadata is not None else {}
@@ -221,6 +225,10 @@ class Engine:
             raise UsageError(f"`batch` is {batch}: at least 1")
         self._require_open()
         return in_batches(self._request, self._computation.any, items, batch)
+
+    def stream(self, state: Mapping[str, Any] | None = None) -> Stream:
+        """A clip, frame by frame, through an artifact with states, which begin as `state`, or zeros; see `Stream`."""
+        return Stream(self, self._checker, self._require_open, self._name, state)
 
     def _require_open(self) -> None:
         if self._refusal is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -107,6 +108,12 @@ class Checker:
                 self._check_range(name, array)
         return Call(feed, by_name, gives_tensors=bool(places))
 
+    def only(self, names: Sequence[str]) -> Checker:
+        """The same checks for these inputs alone."""
+        checker = copy.copy(self)
+        checker._specs = {name: self._specs[name] for name in names}
+        return checker
+
     def _device_call(self, values: Mapping[str, Any], places: Mapping[str, str], by_name: bool) -> Call:
         """A call with tensors on a GPU. Their values are not looked at: that would bring them to the host."""
         device = self._device.replace("tensorrt", "cuda")
@@ -147,9 +154,10 @@ class Checker:
         low, high = self._ranges[name]
         smallest, largest = array.min(), array.max()
         if not (low <= smallest and largest <= high):  # NaN is outside too
+            option = " (--input-range)" * (array.dtype.kind == "f")
             raise InvalidInputError(
                 f"input {name!r} holds values from {smallest:g} to {largest:g}: {self._name} was compiled for "
-                f"{low:g} to {high:g} (--input-range)"
+                f"{low:g} to {high:g}{option}"
             )
 
 

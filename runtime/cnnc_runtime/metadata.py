@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cnnc_runtime.errors import InvalidInputError
+from cnnc_runtime.explanation import Explanation
 from cnnc_runtime.preprocessing import Preprocessing
 
 __all__ = ["Metadata"]
@@ -27,6 +28,8 @@ class Metadata:
         labels: class names by index, or empty.
         input_ranges: the values that inputs may take, (lowest, highest) by name, where that was declared:
             rewrites and the proof rely on it.
+        states: of a step function, the inputs that are states, each with the output that is its next value.
+        explanation: of the heat map among its outputs, if there is one.
         report: what each pass changed, with the costs before and after.
         certificate: what was proved and how; None for an artifact that was not verified.
     """
@@ -37,6 +40,8 @@ class Metadata:
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
     input_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    explanation: Explanation | None = None
     report: dict[str, Any] | None = None
     certificate: dict[str, Any] | None = None
 
@@ -49,6 +54,8 @@ class Metadata:
             "preprocessing": self.preprocessing and self.preprocessing.to_json(),
             "labels": list(self.labels) or None,
             "input_ranges": self.input_ranges or None,
+            "states": self.states or None,
+            "explain": self.explanation and self.explanation.to_json(),
             "report": self.report,
             "certificate": self.certificate,
         }
@@ -67,6 +74,9 @@ class Metadata:
         labels = _read(props, "labels", list, [])
         if not all(isinstance(label, str) for label in labels):
             raise _malformed("labels", "expected a list of strings")
+        states = _read(props, "states", dict, {})
+        if not all(isinstance(output, str) for output in states.values()):
+            raise _malformed("states", "expected an output's name for each")
         try:
             prepare = None if preprocessing is None else Preprocessing.from_json(preprocessing)
         except InvalidInputError as error:
@@ -78,9 +88,18 @@ class Metadata:
             preprocessing=prepare,
             labels=tuple(labels),
             input_ranges=_ranges(_read(props, "input_ranges", dict, {})),
+            states=states,
+            explanation=_explanation(_read(props, "explain", dict, None)),
             report=_read(props, "report", dict, None),
             certificate=_read(props, "certificate", dict, None),
         )
+
+
+def _explanation(plain: dict[str, Any] | None) -> Explanation | None:
+    try:
+        return None if plain is None else Explanation.from_json(plain)
+    except InvalidInputError as error:
+        raise _malformed("explain", str(error)) from error
 
 
 def _ranges(plain: dict[str, Any]) -> dict[str, tuple[float, float]]:

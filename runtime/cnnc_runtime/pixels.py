@@ -93,7 +93,7 @@ def center_crop(image: Image.Image, size: tuple[int, int], fill: tuple[int, ...]
     height, width = size
     pad_x, pad_y = max(width - image.width, 0), max(height - image.height, 0)
     if pad_x or pad_y:
-        color = fill[0] if image.mode == "L" else fill * 3 if len(fill) == 1 else fill
+        color = fill[0] if image.mode in ("L", "F") else fill * 3 if len(fill) == 1 else fill
         canvas = Image.new(image.mode, (image.width + pad_x, image.height + pad_y), color)
         canvas.paste(image, (pad_x // 2, pad_y // 2))
         image = canvas

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc_runtime.errors import InvalidInputError, UsageError
+from cnnc_runtime.flow.flow_input import FlowInput
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,6 +43,8 @@ class Preprocessing:
         letterbox: keep the aspect inside an exact `resize`, with bars of `fill` at two sides.
         fill: the 8-bit value around an image, one, or one a channel in the order of `color`; 0 is black.
         embedded: the artifact holds scale, mean, std, channel order and layout: it takes RGB (or gray) bytes.
+        clip_stride: for nets that take clips: frames of the video from one of a clip to the next.
+        flow: of two-stream nets, what the input beside the frames takes: the flow of frames that are resized thus.
 
     Raises:
         UsageError: a field is out of range, or `mean`, `std` or `fill` do not fit the channels.
@@ -57,6 +60,8 @@ class Preprocessing:
     letterbox: bool = False
     fill: tuple[int, ...] = (0,)
     embedded: bool = False
+    clip_stride: int = 1
+    flow: FlowInput | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (("color", get_args(Color)), ("interpolation", get_args(Interpolation))):
@@ -76,6 +81,8 @@ class Preprocessing:
                 raise UsageError(f"`{name}` has {len(values)} values, `color` {self.color} needs {self.channels}")
         if not all(0 <= value <= 255 and value == int(value) for value in self.fill):
             raise UsageError(f"`fill` is {self.fill}: whole 8-bit values, 0 to 255")
+        if not 1 <= self.clip_stride <= 65535:
+            raise UsageError(f"`clip_stride` is {self.clip_stride}: 1 to 65535 frames")
 
     @property
     def channels(self) -> int:
@@ -141,11 +148,18 @@ class Preprocessing:
         """For an input (N, C, H, W): resized to exactly (H, W) where neither `resize` nor `crop` says to what.
 
         Args:
-            input_shape: with names where an axis is dynamic; of an `embedded` one (N, H, W, C).
+            input_shape: with names where an axis is dynamic; of an `embedded` one (N, H, W, C); of clips
+                (N, C, T, H, W), each frame of which is an image.
 
         Raises:
             UsageError: what comes out is no such input.
         """
+        if len(input_shape) == 5 and self.embedded:
+            raise UsageError(f"the arithmetic of images can be embedded, the input is clips {tuple(input_shape)}")
+        if len(input_shape) == 5:
+            input_shape = (*input_shape[:2], *input_shape[3:])
+        elif self.clip_stride != 1 and self.flow is None:
+            raise UsageError(f"`clip_stride` is for an input (N, C, T, H, W), this one is {tuple(input_shape)}")
         if len(input_shape) != 4:
             raise UsageError(f"images need an input (N, C, H, W), this one is {tuple(input_shape)}")
         channels, height, width = (input_shape[axis] for axis in ((3, 1, 2) if self.embedded else (1, 2, 3)))
@@ -171,7 +185,7 @@ class Preprocessing:
         """As plain JSON values; `from_json` reads it back equal. What older readers lack is there only where used."""
         fields = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}
         return {
-            name: list(value) if isinstance(value, tuple) else value
+            name: list(value) if isinstance(value, tuple) else value.to_json() if name == "flow" else value
             for name, (value, default) in fields.items()
             if name in _FIRST_FIELDS or value != default
         }
@@ -199,6 +213,8 @@ class Preprocessing:
                 letterbox=_flag(value.get("letterbox", False)),
                 fill=tuple(map(_whole, value.get("fill", (0,)))),
                 embedded=_flag(value.get("embedded", False)),
+                clip_stride=_whole(value.get("clip_stride", 1)),
+                flow=FlowInput.from_json(value["flow"]) if "flow" in value else None,
             )
         except (TypeError, ValueError, UsageError) as error:
             raise InvalidInputError(str(error)) from error
@@ -215,6 +231,10 @@ class Preprocessing:
             parts.append("center crop {}x{}".format(*self.crop))
         lowest, highest = ((255 * self.scale * full - np.array(self.mean)) / np.array(self.std) for full in (0, 1))
         parts.append(f"values {lowest.min():.4g}..{highest.max():.4g}")
+        if self.clip_stride != 1:
+            parts.append(f"every {self.clip_stride} frames")
+        if self.flow is not None:
+            parts.append(str(self.flow))
         return ", ".join(parts) + (" (embedded in the graph)" if self.embedded else "")
 
 
@@ -222,6 +242,9 @@ PRESETS: dict[str, Preprocessing] = {
     "imagenet": Preprocessing(256, (224, 224), 1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "unit": Preprocessing(),
     "symmetric": Preprocessing(mean=(0.5,), std=(0.5,)),
+    "kinetics": Preprocessing(
+        (128, 171), (112, 112), 1 / 255, (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+    ),
 }
 
 
@@ -229,12 +252,12 @@ def assumed_for(input_shape: Sequence[int | str]) -> Preprocessing:
     """The default where an artifact stores none: RGB (gray for one channel), resized to the input, 0..1.
 
     Args:
-        input_shape: (N, C, H, W), with names where a dimension is dynamic.
+        input_shape: (N, C, H, W), or (N, C, T, H, W) of clips; with names where a dimension is dynamic.
 
     Raises:
         InvalidInputError: an image does not fit such an input.
     """
-    channels = input_shape[1] if len(input_shape) == 4 else 0
+    channels = input_shape[1] if len(input_shape) in (4, 5) else 0
     if channels not in (1, 3) and not isinstance(channels, str):
         raise InvalidInputError(
             f"an image needs an input (N, C, H, W) with 1 or 3 channels, this one is {tuple(input_shape)}: "

@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import nn
 
 from cnnc.analysis.activations import activation_lines, measure_activations, print_activations
+from cnnc.export import export
 from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError, UsageError
 from tests.compiler.activation_nets import DIGITS, LABELS, SCANS, measured, small_model
 
@@ -41,6 +42,61 @@ def test_folder_of_images_by_class(tmp_path: Path) -> None:
     assert measure_activations(small_model(), some[0]).samples == 1
 
 
+def test_frames_of_a_video_and_rows_of_a_table(tmp_path: Path) -> None:
+    """The same 12 pictures from a video without loss, a Parquet file and a folder; drawn from all of them."""
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from cnnc_runtime.pipeline.video import load_opencv, read_frames
+
+    cv2 = load_opencv()
+    writer = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.VideoWriter_fourcc(*"FFV1"), 10, (16, 16))
+    for scan in SCANS[:12]:
+        writer.write(np.kron((scan * 15).astype(np.uint8).reshape(8, 8, 1), np.ones((2, 2, 3), np.uint8)))
+    writer.release()
+    (tmp_path / "frames").mkdir()
+    rows = []
+    for number, image in read_frames(tmp_path / "film.avi"):
+        image.save(tmp_path / "frames" / f"{number:02}.png")
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        rows.append({"bytes": buffer.getvalue(), "path": None})
+    pq.write_table(pa.table({"image": rows}), tmp_path / "rows.parquet")
+    want = measure_activations(small_model(), tmp_path / "frames", labels=LABELS[:12], batch=5).to_dict()
+    assert want["samples"] == 12
+    for name in ("film.avi", "rows.parquet"):
+        assert measure_activations(small_model(), tmp_path / name, labels=LABELS[:12], batch=5).to_dict() == want
+    few = [measure_activations(small_model(), tmp_path / name, limit=4).to_dict() for name in ("frames", "film.avi")]
+    assert few[0] == few[1] and few[0]["samples"] == 4
+    pq.write_table(pa.table({"image": pa.array([], pa.binary())}), tmp_path / "none.parquet")
+    (tmp_path / "text.mp4").write_text("no video")
+    for name, message in (
+        ("none.parquet", "none.parquet"),
+        ("text.mp4", "text.mp4 is not a video"),
+        ("no.mp4", "no such"),
+    ):
+        with pytest.raises(InvalidInputError, match=message) as caught:
+            measure_activations(small_model(), tmp_path / name)
+        assert "\n" not in str(caught.value) and "zip" not in str(caught.value)
+
+
+def test_clips_of_a_video_one_after_the_other(tmp_path: Path) -> None:
+    from cnnc_runtime import Preprocessing
+    from tests.runtime.films import numbered
+
+    film = numbered(tmp_path / "film.mp4", 50)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv3d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 3))
+    model = export(net, (torch.zeros(2, 3, 8, 16, 24),))
+    assert measure_activations(model, film).samples == 6
+    assert measure_activations(model, film, preprocessing=Preprocessing(clip_stride=3)).samples == 2
+    assert measure_activations(model, film, limit=4).samples == 4
+    with pytest.raises(UsageError, match="images become 8x8, the input is 16x24"):
+        measure_activations(model, film, preprocessing=Preprocessing(resize=(8, 8)))
+
+
 def test_unusable_data_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.png").write_bytes(b"no image")
@@ -54,7 +110,7 @@ def test_unusable_data_is_one_clear_line(tmp_path: Path) -> None:
         (tmp_path / "none.png", {}, "none.png: no such file"),
         (tmp_path / "broken.png", {}, "broken.png"),
         (tmp_path / "two.npz", {}, r"two.npz has the arrays \['a', 'b'\] besides labels, the net takes \['input'\]"),
-        ([tmp_path / "x.npy", tmp_path / "broken.png"], {}, "x.npy: arrays are given as one file"),
+        ([tmp_path / "x.npy", tmp_path / "broken.png"], {}, "x.npy: arrays, videos and Parquet are given as one file"),
         ([], {}, "an empty list"),
         (DIGITS[:2].reshape(2, 64), {}, r"the data: input 'input' expects shape \(N, 1, 8, 8\), got \(2, 64\)"),
         (DIGITS[:0], {}, "is empty"),

@@ -16,7 +16,7 @@ from cnnc.zoo import ZOO, build
 from cnnc.zoo.weights import fill
 from cnnc_runtime.errors import UsageError
 from tests.compiler import zoo_facts_modern
-from tests.compiler.zoo_facts import MACS, PUBLISHED_GMACS, STATE_DICT
+from tests.compiler.zoo_facts import MACS, MACS_OF_SEVERAL_INPUTS, PUBLISHED_GMACS, STATE_DICT
 
 HEAVY = ("vgg16", "vgg16_bn", "alexnet", "alexnet_2012", "wide_resnet50_2")  # over 200 MB of weights: on meta only
 LIGHT = [name for name in MACS if name not in HEAVY]
@@ -31,7 +31,7 @@ def on_meta(name: str) -> nn.Module:
 
 
 def test_every_net_has_its_facts() -> None:
-    assert set(ZOO) == {*MACS, *zoo_facts_modern.MACS}
+    assert set(ZOO) == {*MACS, *zoo_facts_modern.MACS, *MACS_OF_SEVERAL_INPUTS}
 
 
 @pytest.mark.parametrize("name", MACS)

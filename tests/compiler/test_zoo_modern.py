@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cnnc.zoo import ZOO, build
 from tests.compiler.zoo_facts_modern import KEYS, MACS, PUBLISHED_GMACS, SHAPES, TIMM_GMACS, WITH_AUXILIARY_HEAD
 
-HEAVY = ("convmixer_768_32", "unet", "fcn_resnet50", "deeplabv3_resnet50", "c3d", "r3d_18", "r2plus1d_18", "s3d")
+HEAVY = ("convmixer_768_32", "unet", "fcn_resnet50", "deeplabv3_resnet50", "c3d", "r3d_18", "r2plus1d_18", "s3d", "i3d")
 LIGHT = [name for name in MACS if name not in HEAVY]
 
 

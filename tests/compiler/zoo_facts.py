@@ -32,6 +32,14 @@ MACS = {
     "regnet_y_400mf": 401_842_848,
 }
 
+# The same of nets with more than one input, each of its shape in the registry.
+MACS_OF_SEVERAL_INPUTS = {
+    "conv_gru": 19_017_176_512,
+    "cnn_lstm": 708_015_904,
+    "two_stream": 4_277_888_928,
+    "two_stream_i3d": 213_494_579_200,
+}
+
 # The same in units of 1e9, as others print them; our count, rounded to their digits, must agree. Papers that count
 # something else are left out: ResNet-34 (3.6, cut off, not rounded), Inception v3 ("5 billion") and SE-ResNet-50 (3.87,
 # as its strides are those of `resnet50_v1`; timm's net has the later ones).

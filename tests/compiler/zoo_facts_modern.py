@@ -24,6 +24,7 @@ MACS = {
     "r3d_18": 40_696_553_472,
     "r2plus1d_18": 40_519_080_960,
     "s3d": 17_978_771_456,
+    "i3d": 111_153_143_808,
 }
 
 # GMACs as torchvision publishes them with its checkpoints; MobileNet's as its paper does, C3D's as later papers do.
@@ -60,7 +61,7 @@ WITH_AUXILIARY_HEAD = {
 # Output shape of one input.
 SHAPES = {
     **dict.fromkeys(MACS, (1, 1000)),
-    **dict.fromkeys(("r3d_18", "r2plus1d_18", "s3d"), (1, 400)),
+    **dict.fromkeys(("r3d_18", "r2plus1d_18", "s3d", "i3d"), (1, 400)),
     "c3d": (1, 487),
     "unet": (1, 2, 256, 256),
     "fcn_resnet50": (1, 21, 224, 224),
@@ -118,4 +119,6 @@ KEYS = {
                           "layer4.1.conv2.1.running_mean", "fc.weight"]),
     "s3d": (464, ["features.0.0.0.weight", "features.0.1.1.bias", "features.2.0.weight",
                   "features.5.branch1.1.1.0.weight", "features.15.branch3.1.1.running_var", "classifier.1.bias"]),
+    "i3d": (344, ["Conv3d_1a_7x7.conv3d.weight", "Conv3d_2c_3x3.bn.running_var", "Mixed_3b.b1a.conv3d.weight",
+                  "Mixed_4f.b2b.bn.bias", "Mixed_5c.b3b.bn.num_batches_tracked", "logits.conv3d.bias"]),
 }  # fmt: skip

@@ -58,3 +58,24 @@ def channel_means(batch: int | str = "n", metadata: Metadata | None = None, side
         helper.make_node("Flatten", ["p"], ["y"]),
     ]
     return serialized(nodes, {"x": (batch, 3, side, side)}, ["y"], metadata=metadata)
+
+
+def leaky_sum(
+    batch: int | str = "n", side: int | str = 8, *, states: dict[str, str] | None = None, state: Dims | None = None
+) -> bytes:
+    """A step function: h_next = h / 2 + x, and y, its 3 channels' means; `state` is the shape of h if not that of x."""
+    nodes = [
+        helper.make_node("Mul", ["h", "half"], ["kept"]),
+        helper.make_node("Add", ["kept", "x"], ["h_next"]),
+        helper.make_node("GlobalAveragePool", ["h_next"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["y"]),
+    ]
+    shape = (batch, 3, side, side)
+    metadata = Metadata("1", "net", "portable", states={"h": "h_next"} if states is None else states, certificate={})
+    return serialized(
+        nodes,
+        {"x": shape, "h": state or shape},
+        ["h_next", "y"],
+        constants={"half": np.float32(0.5)},
+        metadata=metadata,
+    )

@@ -14,6 +14,7 @@ FULL = Metadata(
     target="portable",
     preprocessing=PRESETS["imagenet"],
     labels=("cat", "dog, \n二"),
+    states={"h": "h_next"},
     report={"passes": [{"name": "fold-batchnorm", "count": 3}]},
     certificate={"error": 1e-7},
 )
@@ -41,6 +42,8 @@ def test_a_foreign_file_has_none():
         ("cnnc.version", "not json"),
         ("cnnc.labels", "{}"),
         ("cnnc.labels", "[1, 2]"),
+        ("cnnc.states", "[]"),
+        ("cnnc.states", '{"h": 1}'),
         ("cnnc.report", "[" * 100_000),
         ("cnnc.certificate", '"yes"'),
         ("cnnc.preprocessing", "{}"),

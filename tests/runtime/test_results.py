@@ -39,7 +39,8 @@ def test_huge_logits_do_not_overflow():
 def test_other_outputs_are_summarised():
     result = Result("a", {"map": np.arange(8, dtype=np.float32).reshape(2, 2, 2), "one": np.float32([5])})
     out = describe(result)["outputs"]
-    assert out["map"] == {"shape": [2, 2, 2], "min": 0.0, "max": 7.0, "mean": 3.5}
+    shares = [{"index": 1, "label": None, "share": 1.0}]
+    assert out["map"] == {"shape": [2, 2, 2], "shares": shares, "min": 0.0, "max": 7.0, "mean": 3.5}
     assert out["one"] == {"shape": [1], "min": 5.0, "max": 5.0, "mean": 5.0}
 
 

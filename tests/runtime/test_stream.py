@@ -96,7 +96,7 @@ def test_decoding_goes_on_while_the_engine_runs(tmp_path, engine, monkeypatch):
         return image
 
     class Slow:
-        inputs = engine.inputs
+        inputs, metadata = engine.inputs, None
 
         def run(self, feed):
             for _ in range(4):  # of the next batch
@@ -176,7 +176,7 @@ def test_a_container_that_hangs_is_one_failure_and_the_next_file_is_read(tmp_pat
 
 def test_one_bad_item_does_not_take_its_batch_along(engine):
     class Picky:
-        inputs = engine.inputs
+        inputs, metadata = engine.inputs, None
 
         def run(self, feed):
             if (feed["x"] > 8).any():
@@ -191,7 +191,7 @@ def test_one_bad_item_does_not_take_its_batch_along(engine):
 
 def test_a_failed_gpu_ends_the_run(tmp_path, engine):
     class Dead:
-        inputs = engine.inputs
+        inputs, metadata = engine.inputs, None
 
         def run(self, feed):
             raise DeviceError("the GPU failed")

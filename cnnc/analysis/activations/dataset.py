@@ -1,4 +1,7 @@
-"""The data to run: arrays, .npy, .npz, images or a folder of them -> batches of inputs, and labels where there are."""
+"""The data to run -> batches of inputs, and labels where there are.
+
+It is arrays, a .npy or .npz, images or a folder of them, a video or a Parquet file.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from numpy.typing import ArrayLike
 from cnnc.analysis.activations.labels import Labels, encode, folder_labels, take_labels
 from cnnc_runtime.arrays import open_npy, read_npz
 from cnnc_runtime.errors import CnncError, InvalidInputError, UnsupportedModelError, UsageError
-from cnnc_runtime.media import Failure, find_files, is_image, read_items
+from cnnc_runtime.media import Failure, Item, Reading, find_files, is_image, read_items
+from cnnc_runtime.pipeline import parquet, video
+from cnnc_runtime.pipeline.clips import sampling_for, takes_clips
+from cnnc_runtime.pipeline.pictures import check_file
 from cnnc_runtime.preprocessing import Preprocessing
 from cnnc_runtime.tensors import TensorSpec
 
@@ -64,22 +70,55 @@ def open_dataset(
         return _of_arrays("the data", {_only(inputs, "one array").name: data}, inputs, labels, limit, seed)
     paths = [Path(data)] if isinstance(data, (str, os.PathLike)) else [Path(path) for path in data]
     if len(paths) == 1 and not is_image(paths[0]):
-        return _of_file(paths[0], inputs, labels, limit, seed)
+        if paths[0].suffix.lower() in (".npy", ".npz"):
+            return _of_file(paths[0], inputs, labels, limit, seed)
+        return _of_rows(paths[0], inputs, labels, limit, preprocessing, seed)
     files = find_files(paths)
     arrays = next((file for file in files if not is_image(file)), None)
     if arrays is not None:
-        raise InvalidInputError(f"{arrays}: arrays are given as one file, not beside others")
+        raise InvalidInputError(f"{arrays}: arrays, videos and Parquet are given as one file, not beside others")
     if not files:
         raise InvalidInputError("the data is an empty list: name images, a folder, a .npy or an .npz")
     given = labels if labels is not None else folder_labels(paths[0], files) if len(paths) == 1 else None
     spec = _only(inputs, "images")
+    prepare = None if preprocessing is None else preprocessing.fitted(spec.shape)
     chosen = _draw(len(files), limit, seed)
     some = [files[i] for i in chosen]
     return Dataset(
         len(some),
         encode(given, len(files), chosen) if given is not None else None,
-        lambda size: _image_batches(some, spec, preprocessing, size),
+        lambda size: _picture_batches(read_items(some, [spec], prepare), spec, size),
     )
+
+
+def _of_rows(
+    path: Path,
+    inputs: Sequence[TensorSpec],
+    labels: ArrayLike | None,
+    limit: int,
+    preprocessing: Preprocessing | None,
+    seed: int,
+) -> Dataset:
+    """The frames of a video, or its clips one after the other where the net takes clips; the rows of a Parquet file."""
+    spec = _only(inputs, "a video or Parquet file")
+    prepare = None if preprocessing is None else preprocessing.fitted(spec.shape)
+    reading = Reading(sampling=sampling_for(spec, prepare, clips=None) if takes_clips(inputs) else None)
+    check_file(path)
+    if path.suffix.lower() == ".parquet":
+        count = parquet.count_rows(path)
+    else:
+        frames = video.count_decoded(path)  # not what the file claims: samples are drawn by number
+        count = frames if reading.sampling is None else len(reading.sampling.starts(frames))
+    if not count:
+        raise InvalidInputError(f"{path} holds no rows")
+    chosen = _draw(count, limit, seed)
+
+    def batches(size: int) -> Iterator[Feed]:
+        wanted = frozenset(chosen.tolist())
+        items = read_items([path], [spec], prepare, reading)
+        return _picture_batches((item for i, item in enumerate(items) if i in wanted), spec, size)
+
+    return Dataset(len(chosen), encode(labels, count, chosen) if labels is not None else None, batches)
 
 
 def _of_file(path: Path, inputs: Sequence[TensorSpec], labels: ArrayLike | None, limit: int, seed: int) -> Dataset:
@@ -127,11 +166,8 @@ def _of_arrays(
     return Dataset(len(chosen), encode(labels, count, chosen) if labels is not None else None, batches)
 
 
-def _image_batches(
-    files: Sequence[Path], spec: TensorSpec, preprocessing: Preprocessing | None, size: int
-) -> Iterator[Feed]:
+def _picture_batches(items: Iterator[Item | Failure], spec: TensorSpec, size: int) -> Iterator[Feed]:
     shape: tuple[int, ...] | None = None
-    items = read_items(files, [spec], preprocessing)
     while group := list(itertools.islice(items, size)):
         arrays = []
         for item in group:

@@ -43,7 +43,8 @@ def measure_activations(
     Args:
         model: a graph as it was exported (of a rewritten one, the layers are those that are left); unchanged.
         data: a batch of samples; a .npy with one; an .npz with an array for each input, by name, or one for the
-            only input; a folder of images, or images. Values are taken as they are, images as `preprocessing` says.
+            only input; a folder of images, or images; a video or a Parquet file of images. Values are taken as they
+            are, images and frames as `preprocessing` says; a net that takes clips gets those of a video in turn.
         labels: a class index or name a sample. Where None: an array `labels`, `label`, `y` or `target` in the
             .npz, or the subfolders of a folder of images.
         limit: samples to run; of more, that many are drawn.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from cnnc_runtime.arrays import Array
 from cnnc_runtime.errors import CnncError, UsageError
+from cnnc_runtime.pipeline.sampling import Sampling
 
 __all__ = ["Failure", "Item", "Reading", "Task"]
 
@@ -44,6 +46,8 @@ class Reading:
         every: of a video, each frame whose number is a multiple of it.
         column: of a Parquet file, the column with the images; if None, the only one that can be it.
         timeout: seconds to decode one item, or to reach the next one of a file; for ever if None.
+        sampling: of a video, for a net that takes clips: which frames; what the net and its artifact say if None.
+        flow_out: where pictures of the optical flow go that a net is fed; nowhere if None.
 
     Raises:
         UsageError: a number is not positive.
@@ -52,6 +56,8 @@ class Reading:
     every: int = 1
     column: str | None = None
     timeout: float | None = None
+    sampling: Sampling | None = None
+    flow_out: Path | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1:

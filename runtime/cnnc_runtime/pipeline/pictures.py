@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from cnnc_runtime.tensors import TensorSpec
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["check_file", "check_one_input", "load_content", "load_file", "load_picture"]
+__all__ = ["check_file", "check_one_input", "load_content", "load_file", "load_picture", "load_prepared"]
 
 
 def load_file(file: Path, inputs: Sequence[TensorSpec], prepare: Preprocessing | None) -> list[Item | Failure]:
@@ -50,9 +50,22 @@ def load_picture(name: str, image: Image, spec: TensorSpec, prepare: Preprocessi
     Raises:
         CnncError: it does not fit the input.
     """
-    prepare = prepare or assumed_for(spec.shape)
+    if len(spec.shape) == 5:
+        raise InvalidInputError(f"{name} is one picture, the net takes clips {spec}: give a video, or arrays (.npy)")
+    usual = prepare or assumed_for(spec.shape)
+    return load_prepared(name, lambda: usual(image), spec, usual)
+
+
+def load_prepared(
+    name: str, prepared: Callable[[], Array], spec: TensorSpec, prepare: Preprocessing
+) -> list[Item | Failure]:
+    """The one item of what `prepared` gives: pixels as `prepare` makes them, in the input's type.
+
+    Raises:
+        CnncError: it does not fit the input.
+    """
     try:
-        array: Array = prepare(image)
+        array = prepared()
         if spec.dtype.kind == "f":
             array = array.astype(spec.dtype, copy=False)  # the pixels are ours to round, to float16 too
         return [Item(name, {spec.name: spec.sample.conform(array)})]
@@ -65,7 +78,10 @@ def check_one_input(file: Path, inputs: Sequence[TensorSpec]) -> None:
     """Raise InvalidInputError if the net takes more than the one array that the file's items are."""
     if len(inputs) != 1:
         names = [spec.name for spec in inputs]
-        raise InvalidInputError(f"{file} is one array, the net takes {names}: give an .npz with these keys")
+        raise InvalidInputError(
+            f"{file} is one array, the net takes {names}: give an .npz with these keys, or a video, if one of them is "
+            "optical flow and the artifact says so (cnnc compile --flow-input)"
+        )
 
 
 def check_file(file: Path) -> None:

@@ -10,7 +10,9 @@ from cnnc_runtime.ahead import THREADS, Ahead
 from cnnc_runtime.batch import Result, run_batches
 from cnnc_runtime.engine import Engine
 from cnnc_runtime.media import read_items
+from cnnc_runtime.pipeline.asked import item_inputs, with_class
 from cnnc_runtime.pipeline.items import Failure, Reading
+from cnnc_runtime.pipeline.recurrent import check_clips, has_states, run_clips
 from cnnc_runtime.preprocessing import Preprocessing
 
 __all__ = ["Results", "stream"]
@@ -28,6 +30,7 @@ def stream(
     *,
     batch: int,
     skip: int = 0,
+    asked: int | None = None,
 ) -> Results:
     """The results of all items, in order, a batch at a time; whoever takes them closes them.
 
@@ -40,12 +43,18 @@ def stream(
         prepare, reading: as `read_items`.
         batch: as `batch_size` gives it.
         skip: items at the beginning that are done already.
+        asked: the class of every heat map, of an artifact that takes one; None for each item's top class.
 
     Raises:
+        UsageError: the artifact has states, and a file is no clip.
         CnncError: when its turn comes, what ends the run as a whole.
     """
     stop = threading.Event()
+    if has_states(engine):
+        check_clips(names)
+        return Ahead(None, run_clips(engine, names, prepare, reading, skip=skip, above=stop), window=8, stop=stop)
     items = read_items(
-        map(Path, names), engine.inputs, prepare, reading, skip=skip, window=2 * batch + THREADS, above=stop
+        map(Path, names), item_inputs(engine), prepare, reading, skip=skip, window=2 * batch + THREADS, above=stop
     )
+    items = with_class(items, engine, asked)
     return Ahead(None, run_batches(engine, items, batch), window=_BATCHES_AHEAD, stop=stop)

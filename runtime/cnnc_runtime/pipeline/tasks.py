@@ -10,7 +10,7 @@ from pathlib import Path
 from cnnc_runtime.ahead import Ahead
 from cnnc_runtime.arrays import open_npy
 from cnnc_runtime.errors import CnncError, ResourceLimitError
-from cnnc_runtime.pipeline import parquet, pictures, video
+from cnnc_runtime.pipeline import clips, parquet, pictures, two_stream, video
 from cnnc_runtime.pipeline.items import Failure, Item, Reading, Task
 from cnnc_runtime.pipeline.samples import npz_tasks, sample_tasks
 from cnnc_runtime.preprocessing import Preprocessing
@@ -82,6 +82,8 @@ def _count(file: Path, reading: Reading) -> int | None:
         pictures.check_file(file)
         if suffix == ".parquet":
             return parquet.count_rows(file)
+        if suffix in video.SUFFIXES and reading.sampling is not None:
+            return clips.count_clips(file, reading.sampling)
         return video.count_frames(file, reading.every) if suffix in video.SUFFIXES else None
     except CnncError:
         return 1  # which will fail
@@ -95,6 +97,9 @@ def _tasks_in(
     if suffix == ".npz":
         yield from npz_tasks(file, inputs)
         return
+    if suffix in video.SUFFIXES and prepare is not None and prepare.flow is not None:
+        yield from two_stream.flow_tasks(file, inputs, prepare, reading)
+        return
     pictures.check_one_input(file, inputs)
     spec = inputs[0]
     if suffix == ".npy":
@@ -103,6 +108,8 @@ def _tasks_in(
         for number, content in parquet.read_rows(file, reading.column):
             name = f"{file}[{number}]"
             yield Task(name, 1, functools.partial(pictures.load_content, name, content, spec, prepare))
+    elif clips.takes_clips(inputs):
+        yield from clips.clip_tasks(file, spec, prepare, reading)
     else:
         for number, frame in video.read_frames(file, reading.every):
             name = f"{file}[{number}]"

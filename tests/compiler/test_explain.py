@@ -1,0 +1,285 @@
+"""Heat maps of compiled nets against torch.autograd, written here a second time; and what the proof catches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+from torch import nn
+
+import cnnc
+from cnnc import explain as explained
+from cnnc.export import export
+from cnnc.verify.heat_maps import HeatMaps, neighbors
+from cnnc.verify.inputs import Case, Inputs
+from cnnc.zoo import ZOO, build
+from cnnc_passes.gradient.rules import RULES
+from cnnc_runtime import Preprocessing, load
+from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError, UsageError, VerificationError
+from cnnc_runtime.explanation import Explanation
+
+LIMIT = 1e-4
+SLOW = (
+    *("alexnet", "vgg16_bn", "resnet18", "resnet50", "seresnet50", "preactresnet18", "resnet56", "densenet121"),
+    *("googlenet", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "shufflenet_v2_x1_0"),
+    *("repvgg_a0", "regnet_y_400mf", "ghostnet_100", "r3d_18"),
+)
+# Smaller than the papers', where the head takes it: what is to be shown does not hang on the size
+SHAPES = {
+    **dict.fromkeys(("resnet18", "resnet50", "seresnet50", "preactresnet18", "densenet121", "googlenet"), (3, 96, 96)),
+    **dict.fromkeys(("squeezenet1_1", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0"), (3, 96, 96)),
+    **dict.fromkeys(("repvgg_a0", "shufflenet_v2_x1_0", "regnet_y_400mf", "ghostnet_100"), (3, 96, 96)),
+    "r3d_18": (3, 8, 32, 32),
+}
+
+
+class Small(nn.Module):
+    """Two convolutions, global average pooling, one linear layer; optionally probabilities."""
+
+    def __init__(self, classes: int = 5, probabilities: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 8, 3, stride=2)
+        self.relu, self.fc, self.probabilities = nn.ReLU(inplace=True), nn.Linear(8, classes), probabilities
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.b(self.relu(self.a(x))))
+        x = self.fc(x.mean((2, 3)))
+        return x.softmax(1) if self.probabilities else x
+
+
+def by_autograd(net: nn.Module, layer: str, x: torch.Tensor, classes: torch.Tensor) -> np.ndarray:
+    """Selvaraju et al. (2017), equations 1 and 2, with a forward hook, in float64."""
+    kept: list[torch.Tensor] = []
+    net = net.double().eval()
+
+    def keep(_: nn.Module, __: object, out: torch.Tensor) -> torch.Tensor:
+        kept.append(out)
+        return out.clone()  # a ReLU that follows may work in place
+
+    handle = net.get_submodule(layer).register_forward_hook(keep)
+    scores = net(x.double())
+    handle.remove()
+    (gradient,) = torch.autograd.grad(scores.gather(1, classes[:, None]).sum(), kept[-1])
+    alpha = gradient.mean(dim=tuple(range(2, gradient.ndim)), keepdim=True)
+    return torch.relu((alpha * kept[-1]).sum(1)).detach().numpy()
+
+
+def is_close(got: np.ndarray, expected: np.ndarray) -> bool:
+    """To 1e-4 of each image's largest value; there is something to compare."""
+    scale = np.abs(expected).reshape(len(expected), -1).max(axis=1)
+    off = np.abs(got - expected).reshape(len(expected), -1).max(axis=1)
+    return bool((off <= LIMIT * scale).all() and scale.max() > 0)
+
+
+def random_layers(net: nn.Module, x: torch.Tensor, rng: np.random.Generator, count: int) -> list[str]:
+    """Convolutions, normalizations and blocks that are called once and return one map of more than one place."""
+    calls: dict[str, list[torch.Tensor]] = {}
+    names = {
+        name: module
+        for name, module in net.named_modules()
+        if name and (isinstance(module, (nn.Conv2d, nn.Conv3d, nn.BatchNorm2d)) or any(True for _ in module.children()))
+    }
+    for name, module in names.items():
+        module.register_forward_hook(lambda _, __, out, name=name: calls.setdefault(name, []).append(out))
+    with torch.no_grad():
+        net(x)
+    fitting = [
+        name for name, outs in calls.items() if len(outs) == 1 and outs[0].ndim > 3 and outs[0].shape[2:].numel() > 1
+    ]
+    return [str(name) for name in rng.choice(fitting, count, replace=False)]
+
+
+def check_net(name: str, layers: list[str]) -> None:
+    rng = np.random.default_rng(len(name))
+    shape = SHAPES.get(name, ZOO[name].input_shape)
+    for layer in layers:
+        sizes = [",".join(map(str, (1, *shape)))]
+        compiled = cnnc.compile(
+            name, input_shapes=sizes, explain=f"gradcam:{layer}", explain_class="input", device="cpu"
+        )
+        engine = compiled.engine("cpu")
+        assert engine.metadata is not None and engine.metadata.explanation is not None
+        x = rng.standard_normal((2, *shape)).astype(np.float32)
+        classes = rng.integers(0, engine.metadata.explanation.classes, 2)
+        heat = engine.run({"x": x, "explain_class": classes})["heat_map"]
+        expected = by_autograd(build(name), layer, torch.from_numpy(x), torch.from_numpy(classes))
+        assert heat.dtype == np.float32 and is_close(heat, expected), (name, layer)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("resnet20", "layer1"), ("lenet5", "features.0")])
+def test_equal_to_autograd(name: str, layer: str) -> None:
+    check_net(name, [layer])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_equal_to_autograd_on_random_layers(name: str) -> None:
+    x = torch.zeros(1, *SHAPES.get(name, ZOO[name].input_shape))
+    check_net(name, random_layers(build(name), x, np.random.default_rng(1), 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_the_default_layer_is_proved(name: str) -> None:
+    sizes = [",".join(map(str, (1, *SHAPES.get(name, ZOO[name].input_shape))))]
+    certificate = cnnc.compile(name, input_shapes=sizes, explain="gradcam", device="cpu").report.certificate
+    assert certificate is not None
+    (heat,) = (one for one in certificate.differences if one.output == "heat_map")
+    assert heat.error < LIMIT and not heat.constant
+
+
+def test_cam_is_gradcam_times_the_places_where_the_net_ends_in_gap_and_one_linear_layer() -> None:
+    x = torch.randn(3, 3, 20, 24)
+    cam, gradcam = (cnnc.compile(Small(), x, explain=how, device="cpu").engine("cpu") for how in ("cam", "gradcam"))
+    (scores, by_cam), (same, by_gradient) = cam.run(x.numpy()), gradcam.run(x.numpy())
+    np.testing.assert_allclose(scores, same, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.maximum(by_cam, 0) / 99, by_gradient, rtol=1e-4, atol=1e-4 * by_gradient.max())
+    assert by_cam.min() < 0 < by_gradient.max()
+
+
+def test_scores_are_differentiated_before_a_closing_softmax() -> None:
+    x = torch.randn(2, 3, 20, 24)
+    net = Small(probabilities=True)
+    heat = cnnc.compile(net, x, explain="gradcam:b", device="cpu").engine("cpu").run(x.numpy())[1]
+    classes = net(x).argmax(1)
+    assert is_close(heat, by_autograd(Small(), "b", x, classes))
+
+
+def test_open_sizes_half_precision_and_preprocessing_inside() -> None:
+    x = torch.zeros(2, 3, 20, 24)
+    axes = {"x": {0: "batch", 2: "h", 3: "w"}}
+    compiled = cnnc.compile(Small(), x, explain="gradcam:a", dynamic=axes, device="cpu")
+    assert compiled.engine("cpu").run(np.ones((1, 3, 33, 18), np.float32))[1].shape == (1, 33, 18)
+    half = cnnc.compile(Small().half(), x.half(), explain="gradcam", device="cpu").engine("cpu")
+    assert [spec.dtype.name for spec in half.outputs] == ["float16", "float32"]
+    options = {"preprocessing": Preprocessing(mean=(0.5,)), "embed_preprocessing": True}
+    inside = cnnc.compile(Small(), x, explain="gradcam:a", explain_class="input", device="cpu", **options)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 20, 24, 3), dtype=np.uint8)
+    heat = inside.engine("cpu").run({"x": pixels, "explain_class": np.array([1, 3])})["heat_map"]
+    outside = torch.from_numpy(pixels.transpose(0, 3, 1, 2) / 255 - 0.5)
+    assert is_close(heat, by_autograd(Small(), "a", outside, torch.tensor([1, 3])))
+
+
+def test_an_artifact_explains_and_proves_itself(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    cnnc.compile("resnet20", output=path, explain="gradcam:layer2", explain_class="input", device="cpu")
+    with load(path, device="cpu") as engine:
+        assert engine.metadata is not None
+        said = Explanation("gradcam", "layer2", "heat_map", "linear", 10, False, "explain_class")
+        assert engine.metadata.explanation == said
+        assert engine.metadata.input_ranges == {"explain_class": (-1.0, 9.0)}
+        with pytest.raises(InvalidInputError, match=r"holds values from 10 to 10: .* was compiled for -1 to 9$"):
+            engine.run({"x": np.zeros((1, 3, 32, 32), np.float32), "explain_class": np.array([10])})
+    alone, against = cnnc.verify_artifact(path, device="cpu"), cnnc.verify_artifact(path, "resnet20", device="cpu")
+    assert alone.inputs_hash == against.inputs_hash
+    assert against.oracle.endswith("its heat map by torch.autograd") and 0 < against.error < 1e-5
+
+
+def wrong(monkeypatch: pytest.MonkeyPatch, op: str) -> None:
+    """A rule that forgets the derivative of `op`."""
+    monkeypatch.setitem(RULES, op, lambda step: step.g)
+
+
+def test_a_wrong_rule_does_not_pass_the_proof_against_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong(monkeypatch, "Relu")
+    with pytest.raises(VerificationError, match="'heat_map'"):
+        cnnc.compile(Small(), torch.zeros(2, 3, 20, 24), explain="gradcam:a", device="cpu")
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Path:
+    path = tmp_path / "small.onnx"
+    ir.save(export(Small().eval(), torch.zeros(2, 3, 20, 24)), path)
+    return path
+
+
+@pytest.mark.parametrize("how", ["cam", "gradcam", "gradcam:a"])
+def test_a_graph_without_pytorch_is_proved_by_differences_of_its_scores(graph: Path, how: str) -> None:
+    compiled = cnnc.compile(graph, explain=how, explain_class="input", device="cpu")
+    certificate = compiled.report.certificate
+    assert certificate is not None and certificate.oracle.endswith("its heat map by differences of the score")
+    x, classes = torch.randn(3, 3, 20, 24), torch.tensor([4, 0, 2])
+    heat = compiled.engine("cpu").run({"x": x.numpy(), "explain_class": classes.numpy()})["heat_map"]
+    if how == "gradcam:a":
+        assert is_close(heat, by_autograd(Small(), "a", x, classes))
+
+
+def test_a_wrong_rule_does_not_pass_the_proof_by_differences(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong(monkeypatch, "Relu")
+    with pytest.raises(VerificationError, match="no derivative of the class score"):
+        cnnc.compile(graph, explain="gradcam:a", device="cpu")
+
+
+def test_a_layer_that_is_another_value_than_its_module_returns_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = explained.add_heat_map
+    monkeypatch.setattr(explained, "add_heat_map", lambda model, how, _, asked: add(model, how, "conv2d_1", asked))
+    with pytest.raises(UnsupportedModelError, match="'conv2d_1' of the exported graph is not what module 'a' returns"):
+        cnnc.compile(Small(), torch.zeros(2, 3, 20, 24), explain="gradcam:a", device="cpu")
+
+
+def test_a_top_class_that_rounding_decides_is_left_out_and_counted() -> None:
+    said = Explanation("cam", "a", "heat", "score", 2, class_input="asked")
+    score, heat = np.array([[1.0, 0], [0, 1], [0, 1]]), np.arange(12.0).reshape(3, 2, 2)
+    other = score.copy()
+    other[1] = [1 + 1e-9, 1]
+    maps, names, asked = HeatMaps(said), ["score", "heat"], np.array([-1, -1, 0])
+    runs = maps.comparable(names, ({"asked": asked}, [score, heat], [score, heat], [other, heat]))
+    assert [run[1].tolist() for run in runs] == [heat[[0, 2]].tolist()] * 3 and maps.undecided == 1
+    maps.require_some()
+    never, got, exact = HeatMaps(said), [score[1:2], heat[1:2]], [other[1:2], heat[1:2]]
+    never.comparable(names, ({"asked": asked[1:2]}, got, got, exact))
+    with pytest.raises(VerificationError, match="ask for classes"):
+        never.require_some()
+
+
+def test_a_derivative_that_rounding_decides_is_compared_at_a_neighbor() -> None:
+    said = Explanation("gradcam", "a", "heat", "score", 2, is_smooth=False)
+    score = np.array([[1.0, 0], [0, 1], [0, 1]], np.float32)
+    exact = np.arange(1.0, 13).reshape(3, 2, 2)
+    jumps, own = exact.copy(), exact * (1 + 1e-7)
+    jumps[1] *= 1.01
+    here = ({}, [score, jumps.astype(np.float32)], [score, own.astype(np.float32)], [score, exact])
+    near = ({}, [score, 2 * exact.astype(np.float32)], [score, 2 * own.astype(np.float32)], [score, 2 * exact])
+    maps = HeatMaps(said)
+    got, originals, wide = (run[1] for run in maps.comparable(["score", "heat"], here, [near]))
+    np.testing.assert_allclose(got, exact * np.array([1, 2, 1])[:, None, None], rtol=1e-6)
+    np.testing.assert_allclose(got, wide, rtol=1e-6)
+    assert maps.undecided == 1 and originals.dtype == np.float32
+    wrong = ({}, [score, 2.02 * exact.astype(np.float32)], *near[2:])
+    got, _, wide = (run[1] for run in HeatMaps(said).comparable(["score", "heat"], here, [wrong]))
+    assert np.abs(got[1] / wide[1] - 1).min() > 5e-3
+
+
+def test_neighbors_stay_in_their_ranges() -> None:
+    x, pixels, classes = np.ones((2, 3), np.float32), np.array([[0, 255, 7]], np.uint8), np.array([-1])
+    inputs = Inputs({}, ranges={"x": (0.0, 1.0)}, images=frozenset({"p"}))
+    moved = neighbors(Case("noise", {"x": x, "p": pixels, "c": classes}), inputs, 0)
+    assert len({case.feed["x"].tobytes() for case in moved}) == len(moved) > 1
+    for case in moved:
+        assert case.feed["x"].max() <= 1 and 0 < np.abs(case.feed["x"] - x).max() < 0.01
+        assert case.feed["x"].dtype == np.float32 and case.feed["p"].dtype == np.uint8
+        assert np.abs(case.feed["p"].astype(int) - pixels).max() <= 1
+        np.testing.assert_array_equal(case.feed["c"], classes)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"explain": "grad"}, UsageError, "give cam, gradcam or gradcam:LAYER"),
+        ({"explain": "gradcam:"}, UsageError, "give cam, gradcam or gradcam:LAYER"),
+        ({"explain": "cam:b"}, UsageError, "leave it out, or use gradcam:LAYER"),
+        ({"explain": "gradcam:c"}, UsageError, "no layer is named 'c'"),
+        ({"explain": "gradcam:relu"}, UsageError, "called more than once"),
+        ({"explain": "gradcam", "explain_class": "best"}, UsageError, "choose top or input"),
+        ({"explain_class": "input"}, UsageError, "add --explain gradcam"),
+        ({"explain": "gradcam", "states": ["x"]}, UsageError, "a step function"),
+        ({"explain": "gradcam", "fully_convolutional": True}, UnsupportedModelError, "an output .N, classes."),
+    ],
+)
+def test_what_cannot_be_explained_is_said(options, error, message) -> None:
+    with pytest.raises(error, match=message):
+        cnnc.compile(Small(), torch.zeros(2, 3, 20, 24), device="cpu", **options)
