@@ -179,3 +179,22 @@ def test_and_without_that_care_it_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(1, 8), nn.Conv2d(8, 4, 1)).eval()
     with pytest.raises(VerificationError, match="differs from its source already"):
         cnnc.compile(net, torch.zeros(2, 3, 96, 96), opset=20)
+
+
+class MeanOfMap(nn.Module):
+    """Ends in the mean of some thousand values that cancel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.conv(x)).mean((2, 3))
+
+
+def test_a_long_mean_is_taken_in_two_steps_where_rounding_would_fail_the_proof() -> None:
+    compiled = cnnc.compile(MeanOfMap(), torch.zeros(1, 3, 48, 64), device="cpu", input_range=(-3.0, 3.0))
+    assert compiled.report.passes.applied()["mean-by-rows"] == 1
+    assert compiled.report.certificate is not None
+    assert compiled.report.certificate.error < 2e-6

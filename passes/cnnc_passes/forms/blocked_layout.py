@@ -34,7 +34,10 @@ def is_blocked(value: ir.Value | None) -> bool:
         seen.add(current)
         if op_name(node) in ("Conv", "com.microsoft::FusedConv"):
             weight = node.inputs[1].const_value if node.inputs[1] is not None else None
-            if weight is None or len(weight.shape) != 4 or not takes_blocks(*weight.shape.numpy()[:2], groups(node)):
+            if weight is None or len(weight.shape) != 4:
+                return False
+            filters, per_group, *_ = weight.shape.numpy()
+            if not takes_blocks(filters, per_group, groups(node)):
                 return False
         elif op_name(node) in ("Add", "Mul") and not _same_sizes(node):  # as a squeeze-and-excitation's gate
             return False

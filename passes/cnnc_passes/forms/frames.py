@@ -18,9 +18,8 @@ TIME = 2
 def frame_count(clip: ir.Value | None) -> int | None:
     """T of a clip; None where it is open, or the value no clip."""
     shape = clip.shape if clip is not None else None
-    if shape is None or len(shape) != 5 or not isinstance(shape[TIME], int):
-        return None
-    return int(shape[TIME])
+    size = shape[TIME] if shape is not None and len(shape) == 5 else None
+    return size if isinstance(size, int) else None
 
 
 def split_frames(clip: ir.Value, output: ir.Value) -> tuple[list[ir.Node], list[ir.Value]]:
