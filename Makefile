@@ -3,13 +3,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-all test-peers browser lint format wheel clean
+.PHONY: help demo test test-all test-peers peers browser lint format wheel clean
 
 help:
 	@echo "make demo      train LeNet-5 on handwritten digits, compile it, run it, take it apart"
 	@echo "make test      lint, types, tests, and the wheel in a clean environment"
 	@echo "make test-all  the same with the slow sweeps"
 	@echo "make test-peers  the costs against the tools whose conventions they follow"
+	@echo "make peers     the race against other tools, hours; ARGS=--quick: five minutes"
 	@echo "make format    let ruff format and fix"
 	@echo "make clean     remove what the above made"
 
@@ -29,6 +30,11 @@ test-all: lint $(INSTALLED) browser
 test-peers: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m peers --durations=10
+
+# The race against the peers, on a quiet machine: docs/peers.md.
+peers: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[race]'
+	$(BIN)/python tools/peers.py $(ARGS)
 
 # The pages of `cnnc analyze --html` are tested in a real one.
 browser:

@@ -22,43 +22,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnc.race import Contender, race
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from cnnc.zoo import ZOO
+from cnnc_runtime.errors import CnncError
+from tools.contenders.known import contenders, input_shapes
+from tools.contenders.produce import file_of
+from tools.contenders.race import produce, time_in_turn
 
 NAMES = ("raw", "onnxscript", "onnxsim", "onnxslim", "cnnc")
+_PAUSE = 0.2  # seconds
 
-# In a process of its own: its threads and memory end with it.
-PREPARE = """
-import json, sys, warnings; warnings.simplefilter("ignore")
-import numpy as np, onnx, onnxscript.optimizer, onnxsim, onnxslim, torch, cnnc
-from pathlib import Path
-from cnnc.zoo import ZOO, build
-net, folder, tools = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(",")
-module, shape = build(net), ZOO[net].input_shape
-x, batch = torch.zeros(2, *shape), ({0: torch.export.Dim("batch")},)
-torch.onnx.export(module, (x,), str(folder / "raw.onnx"), dynamo=True, dynamic_shapes=batch, verbose=False,
-                  external_data=False)
-if "onnxscript" in tools:
-    onnx.save(onnxscript.optimizer.optimize(onnx.load(folder / "raw.onnx")), folder / "onnxscript.onnx")
-if "onnxsim" in tools:
-    onnx.save(onnxsim.simplify(str(folder / "raw.onnx"))[0], folder / "onnxsim.onnx")
-if "onnxslim" in tools:
-    onnxslim.slim(str(folder / "raw.onnx"), str(folder / "onnxslim.onnx"))
-report = cnnc.compile(module, x, folder / "cnnc.onnx").report
-if sys.argv[4] == "count":
-    cnnc.compile(module, x, folder / "portable.onnx", target="portable", prove=False)
-print(json.dumps({"applied": report.passes.applied(), "error": report.certificate.error}))
-"""
-
+# In a process of its own: its memory ends with it.
 COUNT = """
 import json, sys, warnings; warnings.simplefilter("ignore")
 import math, numpy as np, onnx, onnx_tool
-path, shape = sys.argv[1], json.loads(sys.argv[2])
+path, shapes = sys.argv[1], json.loads(sys.argv[2])
 graph = onnx.load(path).graph
 sizes = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.INT64: 8}
 weights = sum(math.prod(t.dims) * sizes.get(t.data_type, 1) for t in graph.initializer)
 counted = onnx_tool.Model(path)
-counted.graph.shape_infer({graph.input[0].name: np.zeros(shape, np.float32)})
+counted.graph.shape_infer({i.name: np.zeros(shapes.get(i.name, shapes[""]), np.float32) for i in graph.input})
 counted.graph.profile()
 macs = sum(node.macs[0] for node in counted.graph.nodemap.values() if node.op_type in ("Conv", "Gemm", "MatMul"))
 print(json.dumps({"nodes": len(graph.node), "macs": macs, "weights": weights}))
@@ -76,20 +60,26 @@ def child(program: str, *arguments: str) -> dict[str, Any]:
 
 def sweep(net: str, tools: Sequence[str], rounds: int, *, count: bool) -> dict[str, Any]:
     """Everything of one net."""
-    shape = (1, *ZOO[net].input_shape)
-    with tempfile.TemporaryDirectory() as folder:
-        result = child(PREPARE, net, folder, ",".join(tools), "count" if count else "race")
-        files = {name: str(Path(folder) / f"{name}.onnx") for name in tools}
-        counted = {**files, "cnnc": str(Path(folder) / "portable.onnx")}
-        result["counts"] = {}
-        for name, file in counted.items() if count else ():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made = {tool: produce(net, tool, folder) for tool in tools}
+        files = {tool: file_of(tool, folder) for tool in tools}
+        result = {"applied": made["cnnc"]["applied"], "error": made["cnnc"]["proved_to"], "counts": {}, "seconds": {}}
+        if count:
+            produce(net, "cnnc-portable", folder, prove=False)
+        for tool, file in files.items() if count else ():
+            counted = file_of("cnnc-portable", folder) if tool == "cnnc" else file
             try:
-                result["counts"][name] = child(COUNT, file, json.dumps(shape))
+                result["counts"][tool] = child(COUNT, str(counted), json.dumps(input_shapes(net, 1)))
             except RuntimeError as error:  # of the counter, on an operator that it does not know
-                result["counts"][name] = {"failed": str(error)}
-        kinds = {name: "engine" if name == "cnnc" else "bare" for name in tools}
-        contenders = {name: Contender(kinds[name], file, shape) for name, file in files.items()}
-        result["seconds"] = race(contenders, rounds) if rounds else {}
+                result["counts"][tool] = {"failed": str(error)}
+        if rounds:
+            runners = [(one.name, one, files[one.name]) for one in contenders(tuple(tools))]
+            timed = time_in_turn(net, runners, rounds, _PAUSE, folder)
+            failed = next((entry["failed"] for entry in timed.values() if "failed" in entry), None)
+            if failed is not None:
+                raise RuntimeError(failed)
+            result["seconds"] = {tool: entry["rounds"] for tool, entry in timed.items()}
     return result
 
 
@@ -127,8 +117,8 @@ def main() -> None:
     for net in options.nets or list(ZOO):
         try:
             results[net] = sweep(net, tools, rounds, count=not options.no_count)
-        except RuntimeError as error:
-            print(f"{net}: {error}", flush=True)
+        except (CnncError, RuntimeError) as error:
+            print(f"{net}: {str(error).strip().splitlines()[-1]}", flush=True)
             continue
         show(net, results[net])
         if options.json:  # after each net: a sweep of hours may be stopped

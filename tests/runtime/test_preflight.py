@@ -25,7 +25,7 @@ def zipped() -> bytes:
     [
         (b"", "empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "LFS pointer"),
-        (gzip.compress(b"x"), "gzip"),
+        (gzip.compress(b"x", mtime=0), "gzip"),
         (zipped(), "zip"),
         (pickle.dumps({"a": 1}), "pickle"),
         (b'{"error": "not found"}', "JSON"),

@@ -38,8 +38,8 @@ class SplitConv(Rewrite):
     roots = frozenset({"Split"})
     trades = True  # x is read once a part
     example = """
-        g (float[N,1,4,4] x) => (float[N,1,4,4] y, float[N,1,4,4] z)
-        <float[2,1,1,1] w = {2,3}, float[2] b = {1,0}, int64[2] halves = {1,1}>
+        g (float[N,1,4,4] x) => (float[N,4,4,4] y, float[N,4,4,4] z)
+        <float[8,1,1,1] w = {1,2,3,4,5,6,7,8}, float[8] b = {1,0,1,0,1,0,1,0}, int64[2] halves = {4,4}>
         { c = Conv (x, w, b)  r = LeakyRelu (c)  y, z = Split <axis = 1> (r, halves) }
     """
 
@@ -84,12 +84,16 @@ def _in_parts(
             inputs,
             conv.attributes,
             domain=conv.domain,
-            name=f"{conv.name}.{index}",
+            name=_numbered(conv, index),
             metadata_props=dict(conv.metadata_props),
         )
         nodes.append(part)
         if f is not None:
             nodes.append(reading(f, part.outputs[0]))
-            nodes[-1].name = f"{f.name}.{index}"
+            nodes[-1].name = _numbered(f, index)
         replace[output] = nodes[-1].outputs[0]
     return Change([conv, *([f] if f is not None else []), split], nodes, replace)
+
+
+def _numbered(node: ir.Node, index: int) -> str | None:
+    return f"{node.name}.{index}" if node.name else None

@@ -1,0 +1,60 @@
+"""The child process that looks into an .onnx file, `python -m tools.contenders.count`: nodes and MACs, as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from cnnc.analysis import analyze
+from cnnc_runtime.errors import CnncError
+from cnnc_runtime.providers import CPU
+from cnnc_runtime.session import open_session
+
+_REORDERS = ("ReorderInput", "ReorderOutput")
+
+
+def main(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the file `path`.
+
+    `file_nodes` and `macs` (cnnc's own count, at batch 1; None where a size is not known) are of the file; `nodes` and
+    `layout_conversions` of the graph that onnxruntime makes of it on the CPU, as it `runs_on`.
+    """
+    warnings.simplefilter("ignore")
+    path = question["path"]
+    try:
+        macs: int | None = analyze(path).totals.macs
+    except CnncError:
+        macs = None
+    with tempfile.TemporaryDirectory() as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        _optimize(path, question["runs_on"], optimized)
+        nodes = onnx.load(optimized, load_external_data=False).graph.node
+    return {
+        "file_nodes": len(onnx.load(path, load_external_data=False).graph.node),
+        "nodes": len(nodes),
+        "layout_conversions": sum(node.op_type in _REORDERS for node in nodes),
+        "macs": macs,
+    }
+
+
+def _optimize(path: str, runs_on: str, optimized: Path) -> None:
+    if runs_on == "engine":
+        open_session(path, path, CPU, None, "all", optimized=str(optimized))
+        return
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(optimized)
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(json.load(sys.stdin))))
