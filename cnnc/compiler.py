@@ -16,10 +16,14 @@ import onnx_ir as ir
 from cnnc._version import __version__
 from cnnc.artifact import append_metadata, check_writable, publish, scratch_beside, write_model
 from cnnc.attempt import Plan, build, check, fusion
+from cnnc.declared import check_labels, fitted, ranges_for
 from cnnc.embed import embed
+from cnnc.explain import explaining
 from cnnc.frontend import Frontend, open_source
+from cnnc.fully_convolutional import Sliding, open_fully_convolutional, uncropped
 from cnnc.memory import release_memory
 from cnnc.mend import repaired
+from cnnc.states import States, numbered, pair_states
 from cnnc.verify import Case, Certificate, Inputs, Reference, refer
 from cnnc.verify.census import Census, regressions
 from cnnc.verify.samples import read_samples
@@ -28,6 +32,7 @@ from cnnc_passes.driver import Instance
 from cnnc_passes.pipeline import Report, Target
 from cnnc_runtime.engine import Engine
 from cnnc_runtime.errors import UnsupportedModelError, UsageError, VerificationError
+from cnnc_runtime.explanation import Explanation
 from cnnc_runtime.metadata import Metadata
 from cnnc_runtime.preprocessing import Preprocessing
 
@@ -55,6 +60,8 @@ class CompileReport:
     fusion: tuple[Census, Census] | None
     """What the engine fuses: of the original, and of the artifact."""
     seconds: dict[str, float]
+    sliding: Sliding | None = None
+    """How the windows of a fully convolutional network lie."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: what `--json` prints and (without the times) the artifact carries."""
@@ -70,6 +77,7 @@ class CompileReport:
             "fusion": dict(zip(("before", "after"), map(dataclasses.asdict, self.fusion), strict=True))
             if self.fusion
             else None,
+            "fully_convolutional": self.sliding.to_dict() if self.sliding else None,
             "certificate": self.certificate.to_dict() if self.certificate else None,
         }
 
@@ -103,6 +111,9 @@ def compile(
     example_factory: str | None = None,
     preprocessing: Preprocessing | None = None,
     embed_preprocessing: bool = False,
+    fully_convolutional: bool = False,
+    explain: str | None = None,
+    explain_class: str = "top",
     labels: Sequence[str] = (),
     skip: Collection[str] = (),
     only: Collection[str] | None = None,
@@ -110,6 +121,7 @@ def compile(
     device: str = "auto",
     prove: bool = True,
     input_range: Mapping[str, tuple[float, float]] | tuple[float, float] | None = None,
+    states: States | None = None,
     verify_data: Sequence[str | os.PathLike[str]] = (),
     allow_training_ops: bool = False,
     seed: int = 0,
@@ -122,7 +134,7 @@ def compile(
         example: example inputs of a module: a tensor, a tuple, or a dict by parameter name.
         output: where the artifact goes; None keeps it in memory.
         dynamic: the axes that vary, `{"x": {0: "batch"}}`. None: the batch does. `{}`: none does.
-        target: `onnxruntime` (its CPU and CUDA providers) or `portable` (standard ONNX only).
+        target: `onnxruntime` (its CPU and CUDA providers), `cpu` (the first only) or `portable` (standard ONNX only).
         opset: the ONNX operator set; PyTorch's default if None.
         weights: a checkpoint to load into a module named by a string.
         arguments: keyword arguments of its factory, as text.
@@ -130,6 +142,10 @@ def compile(
         example_factory: `file.py:function` that returns the example, instead of `example`.
         preprocessing: stored in the artifact; applied by `cnnc run` to images.
         embed_preprocessing: the graph does its arithmetic: the input becomes uint8 (N, H, W, C), resized outside.
+        fully_convolutional: larger images give a map of scores, (N, classes, h, w): the classifier's on each window
+            of the size it was exported at. Images are not cropped then.
+        explain: `cam`, `gradcam` or `gradcam:LAYER` adds the output `heat_map`, (N, h, w); see docs/systems/cam.md.
+        explain_class: the heat map's class: `top`, of each image, or `input`: asked for by an input `explain_class`.
         labels: class names, stored in the artifact.
         skip, only: names of passes to leave out, or the only ones to run.
         limit: apply no more than this many rewrite instances.
@@ -137,6 +153,8 @@ def compile(
         prove: False leaves the artifact unverified, and marked so.
         input_range: the values that the inputs may take, (lowest, highest), of every floating input or by name.
             The proof stays inside; the engine refuses what lies outside.
+        states: of a step function, the inputs that are states: `{"h": "h_next"}` or `{"h": 1}` names the output that
+            is the next value, `["h"]` means the last outputs, in order. None: what the zoo says of its own.
         verify_data: images, folders, .npy or .npz files to prove the artifact on as well.
         allow_training_ops: take a graph whose BatchNormalization or Dropout runs as in training.
         seed: of the proof's inputs.
@@ -161,22 +179,27 @@ def compile(
         opset=opset,
         allow_training_ops=allow_training_ops,
     )
+    if fully_convolutional:
+        preprocessing, reopen = uncropped(preprocessing), functools.partial(open_fully_convolutional, reopen)
+    reopen = explaining(explain, explain_class, reopen, states)
     if embed_preprocessing:
         preprocessing, reopen = embed(preprocessing, reopen, input_range)
     front = reopen()
     clock.lap("export")
-    _check_labels(labels, front.model)
+    paired = pair_states(front.states if states is None else states, front.model)
+    check_labels(labels, front.model, paired.values())
     if preprocessing is not None:
-        preprocessing = _fitted(preprocessing, front.model)
-    inputs = dataclasses.replace(front.inputs, ranges=_ranges(input_range, front.inputs))
+        preprocessing = fitted(preprocessing, front.model, (*paired, *front.class_inputs))
+    inputs = dataclasses.replace(front.inputs, states=numbered(paired, front.model))
+    inputs = dataclasses.replace(inputs, ranges=ranges_for(input_range, inputs))
     samples = read_samples(verify_data, inputs, preprocessing)
     reference = _reference(front, inputs, seed, samples) if prove else None
     clock.lap("reference")
 
-    name, graph, sizes = front.name, front.model, front.sizes()
+    name, graph, sizes, sliding = front.name, front.model, front.sizes(), front.sliding
     if not graph.graph.outputs:
         raise UnsupportedModelError(f"{name} returns no tensor: is a `return` missing?")
-    before = _cost(graph, sizes)
+    before, explanation = _cost(graph, sizes), front.explanation
     with scratch_beside(out) as scratch:
         original = scratch / "original.onnx"
         if reference is not None:  # the weights need not stay in memory for what is looked at on failure only
@@ -199,8 +222,8 @@ def compile(
             for regression in regressions(*fused):
                 _log.warning("the engine fuses less of the artifact than of the original: %s", regression)
         clock.lap("verify")
-        report = CompileReport(name, target, attempt.passes, before, after, certificate, fused, clock.seconds)
-        metadata = _describe(report, preprocessing, labels, inputs.ranges)
+        report = CompileReport(name, target, attempt.passes, before, after, certificate, fused, clock.seconds, sliding)
+        metadata = _describe(report, preprocessing, labels, inputs.ranges, paired, explanation)
         append_metadata(attempt.files[-1], metadata.to_props())
         if out is None:
             return Compiled(report, None, _whole(attempt.files))
@@ -210,7 +233,7 @@ def compile(
 
 def _reference(front: Frontend, inputs: Inputs, seed: int, samples: Sequence[Case]) -> Reference:
     """What the original gives; the oracle itself (its weights are twice the network's) ends here."""
-    reference = refer(front.oracle(), inputs, seed, samples)
+    reference = refer(front.oracle(), inputs, seed, samples, front.explanation)
     release_memory()
     return reference
 
@@ -236,36 +259,6 @@ class _Clock:
         self._last = now
 
 
-def _check_labels(labels: Sequence[str], model: ir.Model) -> None:
-    """As many labels as some output of the classifier has classes."""
-    shapes = [value.shape for value in model.graph.outputs if value.shape is not None and len(value.shape) == 2]
-    classes = [shape[-1] for shape in shapes if isinstance(shape[-1], int)]
-    if labels and classes and len(labels) not in classes:
-        raise UsageError(f"{len(labels)} labels for {' or '.join(map(str, dict.fromkeys(classes)))} classes")
-
-
-def _fitted(preprocessing: Preprocessing, model: ir.Model) -> Preprocessing:
-    """For the graph's input, of which there must be one."""
-    inputs = [value for value in model.graph.inputs if not value.is_initializer()]
-    if len(inputs) != 1 or inputs[0].shape is None:
-        raise UsageError(f"preprocessing is for networks with one input, an image; this one has {len(inputs)}")
-    return preprocessing.fitted([axis if isinstance(axis, int) else str(axis.value) for axis in inputs[0].shape])
-
-
-def _ranges(
-    given: Mapping[str, tuple[float, float]] | tuple[float, float] | None, inputs: Inputs
-) -> dict[str, tuple[float, float]]:
-    """By the name of each floating input; checked."""
-    floating = [name for name, example in inputs.examples.items() if example.dtype.kind == "f"]
-    ranges = dict(given) if isinstance(given, Mapping) else dict.fromkeys(floating, given) if given else {}
-    for name, (low, high) in ranges.items():
-        if name not in floating:
-            raise UsageError(f"input_range: no floating input is named {name!r}; there are {', '.join(floating)}")
-        if not low < high:
-            raise UsageError(f"input_range: {low:g} to {high:g} is no range")
-    return ranges
-
-
 def _plain(instance: Instance) -> dict[str, str]:
     return {"law": instance.law, "node": instance.node, "reason": instance.reason}
 
@@ -275,6 +268,8 @@ def _describe(
     preprocessing: Preprocessing | None,
     labels: Sequence[str],
     ranges: Mapping[str, tuple[float, float]],
+    states: dict[str, str],
+    explanation: Explanation | None,
 ) -> Metadata:
     plain = report.to_dict()
     certificate = plain.pop("certificate")
@@ -285,6 +280,8 @@ def _describe(
         preprocessing=preprocessing,
         labels=tuple(labels),
         input_ranges=dict(ranges),
+        states=states,
+        explanation=explanation,
         report=plain,
         certificate=certificate,
     )

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from cnnc.embed import open_embedded
+from cnnc.explain import Reopen, reopen_explained
 from cnnc.fingerprint import hashes
 from cnnc.frontend import open_source
+from cnnc.fully_convolutional import open_fully_convolutional
 from cnnc.memory import release_memory
 from cnnc.onnx_file import load_onnx
 from cnnc.verify import Certificate, Inputs, OnnxOracle, refer, verify
@@ -61,17 +63,23 @@ def verify_artifact(
         if stored.get("hashes", {}).get(part) != value:
             raise VerificationError(f"{path}: its {part} changed since it was proved")
     inputs = _inputs(stored, path)
+    explanation = engine.metadata.explanation if engine.metadata is not None else None
     prepare = engine.metadata.preprocessing if engine.metadata is not None else None
     samples = read_samples(data, inputs, prepare)
     if reference is None:
         oracle = OnnxOracle(model)
         oracle.description = "its own graph in float64, by onnx's reference evaluator"
     else:
-        example = _example(reference, inputs)
-        reopen = functools.partial(open_source, reference, example=example, weights=weights, arguments=arguments)
+        example = _example(reference, inputs, explanation.class_input if explanation is not None else None)
+        reopen: Reopen = functools.partial(
+            open_source, reference, example=example, weights=weights, arguments=arguments
+        )
+        if (engine.metadata.report or {}).get("fully_convolutional") if engine.metadata is not None else False:
+            reopen = functools.partial(open_fully_convolutional, reopen)
+        reopen = reopen_explained(explanation, reopen)
         front = open_embedded(reopen, prepare) if prepare is not None and prepare.embedded else reopen()
         oracle = front.oracle()  # type: ignore[assignment]
-    truth = refer(oracle, inputs, int(stored["seed"]), samples)
+    truth = refer(oracle, inputs, int(stored["seed"]), samples, explanation)
     del oracle
     release_memory()
     certificate = verify(
@@ -84,8 +92,8 @@ def verify_artifact(
     return dataclasses.replace(certificate, local=stored.get("local", {}), hashes=stored["hashes"])
 
 
-def _example(reference: str | os.PathLike[str], inputs: Inputs) -> dict[str, Any] | None:
-    """For a PyTorch source: the inputs as tensors; an .onnx file has its own."""
+def _example(reference: str | os.PathLike[str], inputs: Inputs, asked: str | None) -> dict[str, Any] | None:
+    """For a PyTorch source: the inputs as tensors, without that of a heat map's class; an .onnx file has its own."""
     if Path(reference).suffix == ".onnx":
         return None
     from cnnc.torch_extra import require_torch
@@ -96,6 +104,7 @@ def _example(reference: str | os.PathLike[str], inputs: Inputs) -> dict[str, Any
     arrays = {
         name: np.zeros(x.transpose(0, 3, 1, 2).shape, np.float32) if name in inputs.images else np.array(x)
         for name, x in inputs.examples.items()
+        if name != asked
     }
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
@@ -108,7 +117,8 @@ def _inputs(stored: Mapping[str, Any], path: str | os.PathLike[str]) -> Inputs:
         examples = {spec["name"]: _values(spec, is_image=spec["name"] in images) for spec in specs}
         axes = {spec["name"]: {int(axis): symbol for axis, symbol in spec["axes"].items()} for spec in specs}
         ranges = {spec["name"]: (spec["range"][0], spec["range"][1]) for spec in specs if spec["range"]}
-        return Inputs(examples, axes, frozenset(stored["inputs"]["batch"]), ranges, images)
+        states = dict(stored["inputs"].get("states", {}))
+        return Inputs(examples, axes, frozenset(stored["inputs"]["batch"]), ranges, images, states)
     except CnncError:
         raise
     except (KeyError, TypeError, ValueError, IndexError) as error:

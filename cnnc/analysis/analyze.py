@@ -17,11 +17,12 @@ from cnnc.analysis.kinds import kind_of
 from cnnc.analysis.layer import FullyConnected, Layer
 from cnnc.analysis.memory import memory_of
 from cnnc.analysis.names import layer_name
+from cnnc.analysis.normalization import Normalization, normalizations
 from cnnc.analysis.parameters import constants_of, running_statistics
 from cnnc.analysis.result import Analysis, Totals
 from cnnc_passes.costs import Cost, node_cost, total_cost
 from cnnc_passes.infer_shapes import InferShapes
-from cnnc_passes.operations import is_counted
+from cnnc_passes.operations import is_counted, read_inputs
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.shapes import size_formula
 from cnnc_passes.sizes import concrete_shape, with_batch_of_one
@@ -106,7 +107,10 @@ def analyze_model(
     cost = total_cost(costs)
     fields = receptive_fields(graph.graph, sizes)
     nodes = list(_layers(graph.graph))
-    layers = tuple(_layer(node, costs[node], sizes, cost.macs, fields.get(node.outputs[0])) for node in nodes)
+    normed = normalizations(nodes, sizes)
+    layers = tuple(
+        _layer(node, costs[node], sizes, cost.macs, fields.get(node.outputs[0]), normed.get(node)) for node in nodes
+    )
     batch = batch_size(graph, sizes)
     memory = memory_of(graph.graph, sizes, batch=batch, weight_bytes=cost.weight_bytes)
     return Analysis(
@@ -137,12 +141,19 @@ def _layers(graph: ir.Graph) -> Iterator[ir.Node]:
     """The nodes that compute on the data; not those that only compute shapes, or weights from weights."""
     activations = {value for value in graph.inputs if value.const_value is None}
     for node in graph:
-        if node.op_type not in ("Shape", "Size") and not activations.isdisjoint(node.inputs):
+        if not activations.isdisjoint(read_inputs(node)):
             activations.update(node.outputs)
             yield node
 
 
-def _layer(node: ir.Node, cost: Cost, sizes: Mapping[str, int], all_macs: int, field: ReceptiveField | None) -> Layer:
+def _layer(
+    node: ir.Node,
+    cost: Cost,
+    sizes: Mapping[str, int],
+    all_macs: int,
+    field: ReceptiveField | None,
+    normalization: Normalization | None,
+) -> Layer:
     return Layer(
         name=layer_name(node),
         output=str(node.outputs[0].name),
@@ -165,6 +176,7 @@ def _layer(node: ir.Node, cost: Cost, sizes: Mapping[str, int], all_macs: int, f
         convolution=as_convolution(node, sizes),
         receptive_field=field,
         unread=tuple(axis.text if axis.count else "" for axis in unread(node, sizes)),
+        normalization=normalization,
     )
 
 

@@ -65,6 +65,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "fully_connected": dict(vars(layer.fully_connected)) if layer.fully_connected else None,
         "convolution": dict(vars(layer.convolution)) if layer.convolution else None,
         "receptive_field": _field(field) if field else None,
+        "normalization": dict(vars(layer.normalization)) if layer.normalization else None,
     }
 
 
@@ -90,6 +91,7 @@ def _row(layer: Layer) -> dict[str, Any]:
         "fully_connected_macs": dense.macs if dense else None,
         "receptive_field": _joined(field.size) if field else None,
         "unread": "; ".join(filter(None, layer.unread)),
+        "normalization": layer.normalization.text if layer.normalization else None,
     }
 
 
@@ -106,7 +108,7 @@ def as_csv(analysis: Analysis) -> str:
 _COLUMNS = (
     *("name", "output", "op", "kind", "input_shapes", "output_shape", "size_formula", "params", "statistics"),
     *("macs", "flops", "weight_bytes", "read_bytes", "written_bytes", "intensity", "macs_share"),
-    *("fully_connected_params", "fully_connected_macs", "receptive_field", "unread"),
+    *("fully_connected_params", "fully_connected_macs", "receptive_field", "unread", "normalization"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from cnnc.analysis.geometry import ReceptiveField
+from cnnc.analysis.normalization import Normalization
 
 __all__ = ["ConvolutionForm", "FullyConnected", "Layer"]
 
@@ -58,6 +59,8 @@ class Layer:
         convolution: the convolution that a fully connected layer stands for; None for any other operator.
         receptive_field: the part of the input that one output value sees; None where there is no such thing.
         unread: per spatial axis, the rows or columns of its input that its window never reads; "" where it reads all.
+        normalization: what a normalization averages over; of one that takes several operators, at the first of them.
+            None for any other.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Layer:
     convolution: ConvolutionForm | None
     receptive_field: ReceptiveField | None
     unread: tuple[str, ...]
+    normalization: Normalization | None
 
     @property
     def ratio(self) -> float | None:

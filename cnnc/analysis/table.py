@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cnnc.analysis.geometry import ReceptiveField
 from cnnc.analysis.layer import Layer
+from cnnc.analysis.normalization.table import normalization_table
 from cnnc.analysis.result import Analysis
 from cnnc.analysis.units import human, short_op
 
@@ -70,6 +71,9 @@ def print_analysis(analysis: Analysis, console: Console) -> None:
     console.print()
     console.print(kind_table(analysis))
     console.print()
+    if (normalizations := normalization_table(analysis.layers)) is not None:
+        console.print(normalizations)
+        console.print()
     for line in footer(analysis):
         console.print(line, highlight=False, markup=False, style="dim")
 

@@ -20,17 +20,23 @@ from cnnc.cli.preprocess_options import preprocessing_from, preprocessing_option
 @click.option("--arg", "arguments", multiple=True, metavar="K=V", help="Keyword argument of the factory.")
 @click.option("--dynamic", multiple=True, metavar="x:0=batch", help="An axis that varies (default: the batch).")
 @click.option("--static", is_flag=True, help="Fix every shape, the batch included.")
+@click.option("--state", "states", multiple=True, metavar="h[=h_next]", help="A state, and its next value's output.")
 @click.option("--opset", type=int, help="ONNX operator set (default: PyTorch's).")
 @click.option(
     "--target",
-    type=click.Choice(["onnxruntime", "portable"]),
+    type=click.Choice(["onnxruntime", "cpu", "portable"]),
     default="onnxruntime",
     show_default=True,
-    help="portable: standard ONNX for other engines.",
+    help="cpu: for onnxruntime's CPU provider only. portable: standard ONNX for other engines.",
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="Class names, one a line.")
 @preprocessing_options
 @click.option("--embed-preprocessing", is_flag=True, help="Do its arithmetic in the graph: uint8 (N, H, W, C) in.")
+@click.option("--fully-convolutional", is_flag=True, help="Larger images give a map of scores: of each window.")
+@click.option("--explain", metavar="cam|gradcam[:LAYER]", help="Add a heat map of the places that speak for a class.")
+@click.option(
+    "--explain-class", type=click.Choice(["top", "input"]), default="top", help="input: an input asks for the class."
+)
 @click.option("--skip-pass", "skip", multiple=True, metavar="P", help="Leave a pass out (`cnnc passes`).")
 @click.option("--passes", "only", metavar="P,P", help="Run these passes only.")
 @click.option("--bisect-limit", "limit", type=click.IntRange(min=0), help="Apply no more than N rewrite instances.")
@@ -54,6 +60,7 @@ def command(
     labels: Path | None,
     only: str | None,
     ranges: tuple[str, ...],
+    states: tuple[str, ...],
     no_verify: bool,
     as_json: bool,
     verbose: bool,
@@ -66,6 +73,7 @@ def command(
     from cnnc.cli import console
     from cnnc.compiler import compile as compile_network
     from cnnc.examples import parse_dynamic, parse_ranges
+    from cnnc.states import parse_states
 
     if static and dynamic:
         raise click.UsageError("--static fixes every axis, --dynamic frees one: give one of them")
@@ -86,6 +94,7 @@ def command(
             only=None if only is None else _names(only),
             prove=not no_verify,
             input_range=parse_ranges(ranges),
+            states=parse_states(states),
             **options,
         )
     if as_json:
@@ -120,6 +129,9 @@ def _show(report: Any, output: Path, verbose: bool) -> None:
     if verbose:
         for one in report.passes.declined():
             console.out.print(f"  {one.law} declined at {one.node}: {one.reason}", highlight=False, markup=False)
+    if report.sliding is not None:
+        window, stride = ("x".join(map(str, sizes)) for sizes in (report.sliding.window, report.sliding.stride))
+        console.out.print(f"fully convolutional: scores of every window of {window} at a stride of {stride}")
     proof = report.certificate
     if proof is not None:
         console.proof(proof)

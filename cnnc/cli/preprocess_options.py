@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cnnc.cli.flow_options import FLOW_OPTIONS, flow_from
+
 if TYPE_CHECKING:
     from cnnc_runtime.preprocessing import Preprocessing
 
@@ -43,8 +45,9 @@ _OPTIONS = (
     # The names of cnnc_runtime.preprocessing.PRESETS, which would load numpy for `--help`
     click.option(
         "--preprocess",
-        type=click.Choice(["imagenet", "unit", "symmetric"]),
-        help="imagenet: shorter side 256, crop 224, its mean and std; unit: 0..1; symmetric: -1..1. "
+        type=click.Choice(["imagenet", "unit", "symmetric", "kinetics"]),
+        help="imagenet: shorter side 256, crop 224, its mean and std; unit: 0..1; symmetric: -1..1; "
+        "kinetics: of clips, 128x171, crop 112. "
         "Images are resized to the input unless --size or --crop says otherwise.",
     ),
     click.option("--size", callback=_sides, metavar="N|H,W", help="Resize: shorter side N, or exactly H,W."),
@@ -62,9 +65,14 @@ _OPTIONS = (
     click.option("--mean", callback=_numbers, metavar="A,B,C", help="Subtract, after scaling: one, or one a channel."),
     click.option("--std", callback=_numbers, metavar="A,B,C", help="Divide by: one, or one a channel."),
     click.option("--color", type=click.Choice(["rgb", "bgr", "gray"]), help="Channel order (default: rgb)."),
+    click.option(
+        "--clip-stride", type=click.IntRange(1, 65535), metavar="N", help="Of clips, every Nth frame (default: 1)."
+    ),
+    *FLOW_OPTIONS,
 )
 
-_NAMES = ("interpolation", "letterbox", "fill", "scale", "mean", "std", "color")  # of options that are fields as given
+# Of options that are fields as given
+_NAMES = ("interpolation", "letterbox", "fill", "scale", "mean", "std", "color", "clip_stride")
 
 
 def preprocessing_options(command: Command) -> Command:
@@ -83,8 +91,8 @@ def preprocessing_from(options: MutableMapping[str, Any]) -> Preprocessing | Non
         click.BadParameter: their values do not go together.
     """
     names = (*_NAMES, "preprocess", "size", "crop")
-    given = {name: options.pop(name, None) for name in names}
-    if all(value is None for value in given.values()):
+    given, flow = {name: options.pop(name, None) for name in names}, flow_from(options)
+    if flow is None and all(value is None for value in given.values()):
         return None
     import dataclasses
 
@@ -92,6 +100,7 @@ def preprocessing_from(options: MutableMapping[str, Any]) -> Preprocessing | Non
     from cnnc_runtime.preprocessing import PRESETS
 
     fields: dict[str, Any] = {name: given[name] for name in _NAMES if given[name] is not None}
+    fields["flow"] = flow
     if given["letterbox"]:
         fields |= {"resize": None, "crop": None}  # it says where the whole image goes: a preset's do not count
     if given["size"] is not None:

@@ -1,4 +1,4 @@
-"""`cnnc run`: an artifact on images, folders, arrays, videos or Parquet files."""
+"""`cnnc run`: an artifact on images, folders, arrays, videos (their frames or clips) or Parquet files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from cnnc.cli.clip_options import clip_batch, clip_options, sampling_from
+from cnnc.cli.flow_options import flow_folder
+from cnnc.cli.picture_options import class_for, draws_for, picture_options, pictures_from
 
 if TYPE_CHECKING:
     from cnnc.cli.run_job import Job, Outcome
@@ -24,7 +28,9 @@ _SUMMARY_FROM = 32  # items without an output file; fewer are counted at a glanc
 @click.argument("paths", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or tensorrt[:N].")
 @click.option("--require-device", is_flag=True, help="Fail if a node or a copy lands elsewhere.")
-@click.option("--batch", type=click.IntRange(1, 65536), metavar="N", help="Samples a run (default: 8).")
+@click.option(
+    "--batch", type=click.IntRange(1, 65536), metavar="N", help="Samples a run (default: 8, of large clips less)."
+)
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, metavar="K", help="Classes to show.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="F", help="Class names, one a line.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a .csv, .jsonl, .parquet or .npz.")
@@ -33,6 +39,9 @@ _SUMMARY_FROM = 32  # items without an output file; fewer are counted at a glanc
 @click.option("--fail-fast", is_flag=True, help="Stop at the first bad item, with its own exit code.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds to decode one item.")
 @click.option("--every", type=click.IntRange(1), default=1, metavar="N", help="Of videos, every Nth frame only.")
+@clip_options
+@click.option("--flow-out", type=click.Path(path_type=Path), metavar="DIR", help="Write pictures of the optical flow.")
+@picture_options
 @click.option("--column", metavar="NAME", help="Of Parquet files, the column with the images.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
@@ -50,7 +59,9 @@ def command(
     timeout: float | None,
     every: int,
     column: str | None,
+    flow_out: Path | None,
     as_json: bool,
+    **clip_choices: Any,
 ) -> None:
     """Run MODEL on each INPUT: an image, a folder of images, a .npy, .npz or .parquet, a video.
 
@@ -62,31 +73,42 @@ def command(
     from cnnc_runtime import check_model_file, load
     from cnnc_runtime.batch import batch_size
     from cnnc_runtime.media import Reading
+    from cnnc_runtime.pipeline.asked import item_inputs
     from cnnc_runtime.pipeline.names import list_names
+    from cnnc_runtime.pipeline.recurrent import frame_batch, has_states
     from cnnc_runtime.probe import is_certified, probe
 
     # Pillow's remarks on large photographs, odd EXIF and palettes: none of them stops the decoding.
     warnings.filterwarnings("ignore", module="PIL")
     _check_output(output, force, resume)
+    pictures = pictures_from(clip_choices)
     classes: Sequence[str] = console.read_labels(labels) if labels else ()
     names = list_names(paths, sys.stdin.buffer)
     check_model_file(model)
     if not is_certified(model):
         probe(model)
-    with load(model, device=device, require_device=require_device) as engine:
+    # The cores on which the engine's threads would wait for the next batch are those that decode it
+    with load(model, device=device, require_device=require_device, spinning=False) as engine:
+        prepare = _preprocessing(engine, model, names)
+        inputs = item_inputs(engine)
+        sampling = sampling_from(clip_choices, inputs, prepare, every)
+        named = classes or (engine.metadata.labels if engine.metadata else ())
         job = Job(
             engine=engine,
             model=model,
             names=names,
-            prepare=_preprocessing(engine, model, names),
-            reading=Reading(every, column, timeout),
-            batch=batch_size(engine, batch),
-            labels=classes or (engine.metadata.labels if engine.metadata else ()),
+            prepare=prepare,
+            reading=Reading(every, column, timeout, sampling, flow_folder(flow_out, prepare)),
+            batch=frame_batch(engine, batch) if has_states(engine) else batch_size(engine, batch or clip_batch(inputs)),
+            labels=named,
             top=top,
             output=output,
             force=force,
             resume=resume,
             fail_fast=fail_fast,
+            draws=draws_for(pictures, engine, names, prepare, named),
+            drawn=str(pictures),
+            asked=class_for(pictures, engine, named),
         )
         outcome = run_job(job, collect=as_json or output is None)
         _report(job, outcome, as_json)
@@ -146,15 +168,18 @@ def _preprocessing(engine: Engine, model: str, names: Sequence[str]) -> Preproce
     """The stored one, or for images the default, said aloud; with a warning about an unproved artifact."""
     from cnnc.cli import console
     from cnnc_runtime.media import holds_pictures
+    from cnnc_runtime.pipeline.asked import item_inputs
     from cnnc_runtime.preprocessing import assumed_for
+    from cnnc_runtime.recurrent.streaming import frame_inputs
 
+    inputs = [spec for spec in frame_inputs(engine) if spec in item_inputs(engine)]
     if engine.metadata is not None and engine.metadata.certificate is None:
         console.note(f"{model} is unverified: it carries no proof that it equals its source")
     if engine.metadata is not None and engine.metadata.preprocessing is not None:
         return engine.metadata.preprocessing
-    if len(engine.inputs) != 1 or not any(holds_pictures(Path(name)) for name in names):
+    if len(inputs) != 1 or not any(holds_pictures(Path(name)) for name in names):
         return None
-    assumed = assumed_for(engine.inputs[0].shape)
+    assumed = assumed_for(inputs[0].shape)
     console.note(
         f"{model} stores no preprocessing; assumed: {assumed}. Store the right one: "
         "cnnc compile ... --preprocess imagenet (or --size, --crop, --mean, --std)"

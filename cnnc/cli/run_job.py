@@ -18,6 +18,7 @@ from cnnc.cli.run_progress import Skipped, rate, with_bar
 
 if TYPE_CHECKING:
     from cnnc_runtime import Engine, Failure, Preprocessing, Result
+    from cnnc_runtime.drawing import Draw
     from cnnc_runtime.media import Reading
     from cnnc_runtime.pipeline.journal import Journal
     from cnnc_runtime.pipeline.stream import Results
@@ -47,6 +48,9 @@ class Job:
     force: bool
     resume: bool
     fail_fast: bool
+    asked: int | None = None
+    draws: Sequence[Draw] = ()
+    drawn: str = ""
 
 
 @dataclass
@@ -112,9 +116,11 @@ def _consume(job: Job, outcome: Outcome, keep: Keep, finished: int, say_kept: Ca
     from cnnc_runtime.pipeline.stream import stream
     from cnnc_runtime.pipeline.tasks import count_items
     from cnnc_runtime.results import describe
+    from cnnc_runtime.windows import Windows
 
     start, count, skipped = time.monotonic(), 0, Skipped()
-    results = stream(job.engine, job.names, job.prepare, job.reading, batch=job.batch, skip=finished)
+    slides = Windows.of(job.engine.metadata) is not None
+    results = stream(job.engine, job.names, job.prepare, job.reading, batch=job.batch, skip=finished, asked=job.asked)
     batches = with_bar(results, len(job.names), finished, lambda: count_items(job.names, job.reading))
     with Interrupts() as interrupts, _closing(results, say_kept), contextlib.closing(batches):
         for batch in batches:
@@ -124,13 +130,28 @@ def _consume(job: Job, outcome: Outcome, keep: Keep, finished: int, say_kept: Ca
                         raise result.error
                     record = {"name": result.name, "error": str(result.error)}
                 else:
-                    record = describe(result, job.labels, job.top)
+                    result, record = _drawn(job, result, describe(result, job.labels, job.top, slides=slides))
                 with interrupts.held():
                     keep(result, record)
                 count += 1
                 skipped.saw(result)
     outcome.seconds = rate(count, start)
     outcome.only = skipped.only_one if not finished else None
+
+
+def _drawn(job: Job, result: Result, record: Record) -> tuple[Result | Failure, Record]:
+    """The result, drawn; one that cannot be is no worse than an input that cannot be read."""
+    from cnnc_runtime import Failure
+    from cnnc_runtime.errors import InvalidInputError
+
+    try:
+        for draw in job.draws:
+            draw(result)
+    except InvalidInputError as error:
+        if job.fail_fast:
+            raise
+        return Failure(result.name, error), {"name": result.name, "error": str(error)}
+    return result, record
 
 
 @contextlib.contextmanager
@@ -158,6 +179,8 @@ def _open_journal(job: Job, output: Path) -> Journal:
         "--labels": list(job.labels),
         "--every": job.reading.every,
         "--column": job.reading.column,
+        **({"the clips": str(job.reading.sampling)} if job.reading.sampling is not None else {}),
+        **({"what is drawn": job.drawn} if job.drawn else {}),
         "the provider": job.engine.provider,
         "the preprocessing": job.prepare.to_json() if job.prepare else None,
     }

@@ -25,9 +25,11 @@ def print_tables(report: dict[str, Any]) -> None:
     outputs = [(r["name"], name, out) for r in report["results"] for name, out in r["outputs"].items()]
     many = len({name for _, name, _ in outputs}) > 1
     classes = [one for one in outputs if "top" in one[2]]
-    extents = [one for one in outputs if "top" not in one[2]]
+    shares = [one for one in outputs if "shares" in one[2]]
+    extents = [one for one in outputs if "top" not in one[2] and "shares" not in one[2]]
     for header, rows in (
         (("class", "score"), _class_rows(classes, many)),
+        (("class", "share of the picture"), _share_rows(shares, many)),
         (("shape", "min", "max", "mean"), _extent_rows(extents, many)),
     ):
         _print("item", header, list(rows))
@@ -42,6 +44,15 @@ def _class_rows(outputs: list[tuple[str, str, dict[str, Any]]], many: bool) -> I
         for entry in out["top"]:
             label = entry["label"] if entry["label"] is not None else f"class {entry['index']}"
             yield title, label, f"{entry['score']:.4f}"
+            title = ""
+
+
+def _share_rows(outputs: list[tuple[str, str, dict[str, Any]]], many: bool) -> Iterator[tuple[str, ...]]:
+    for item, name, out in outputs:
+        title = f"{item} {name}" if many else item
+        for entry in out["shares"]:
+            label = entry["label"] if entry["label"] is not None else f"class {entry['index']}"
+            yield title, label, f"{100 * entry['share']:.1f} %"
             title = ""
 
 

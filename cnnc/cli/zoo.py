@@ -26,5 +26,7 @@ def command(as_json: bool) -> None:
     table = Table("name", "input", "parameters", "paper", box=None, pad_edge=False)
     table.columns[2].justify = "right"
     for entry in ZOO.values():
-        table.add_row(entry.name, "x".join(map(str, entry.input_shape)), f"{entry.params:,}", entry.paper)
+        shapes = (entry.input_shape, *(shape for _, shape in entry.other_inputs))
+        sizes = ", ".join("x".join(map(str, shape)) for shape in shapes)
+        table.add_row(entry.name, sizes, f"{entry.params:,}", entry.paper)
     console.out.print(table)

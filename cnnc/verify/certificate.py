@@ -33,6 +33,8 @@ class Certificate:
         differences: per output, the worst over the cases.
         local: instances of rewrites that were proved on their own, and why others could not be.
         unproved_axes: open axes for which the original itself took no other size.
+        undecided: items of a heat map of which rounding decides the top class or the derivative: they were left out,
+            or compared at a neighbor.
         hashes: of the artifact's graph and weights.
     """
 
@@ -47,6 +49,7 @@ class Certificate:
     differences: tuple[Difference, ...]
     local: dict[str, Any] = dataclasses.field(default_factory=dict)
     unproved_axes: tuple[str, ...] = ()
+    undecided: int = 0
     hashes: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -90,6 +93,7 @@ def describe_inputs(inputs: Inputs) -> dict[str, Any]:
         ],
         "batch": sorted(inputs.batch),
         "images": sorted(inputs.images),
+        "states": dict(inputs.states),
     }
 
 

@@ -10,9 +10,12 @@ import numpy as np
 
 from cnnc.verify.certificate import Certificate, describe_inputs, hash_feeds
 from cnnc.verify.compare import Difference, compare, worst_of
-from cnnc.verify.inputs import Case, Inputs, cases_for, more_cases, resized
+from cnnc.verify.heat_maps import HeatMaps, neighbors
+from cnnc.verify.inputs import Case, Inputs, cases_for, frames_for, more_cases, resized
 from cnnc.verify.oracle import Oracle
+from cnnc.verify.sequence import FedBack
 from cnnc_runtime.errors import CnncError, UnsupportedModelError, VerificationError
+from cnnc_runtime.explanation import Explanation
 
 __all__ = ["Expected", "Reference", "refer", "verify"]
 
@@ -23,11 +26,12 @@ Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """What the original gives on one case: exactly, and in its own precision."""
+    """What the original gives on one case: exactly, and in its own precision; and near it, where a heat map jumps."""
 
     case: Case
     exact: list[np.ndarray]
     original: list[np.ndarray]
+    near: Sequence[Expected] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Reference:
         inputs, seed: what the cases were made from.
         expected: a result per case.
         unproved_axes: open axes (no batch) for which the original took no other size.
+        sequence: of a step function, a result per frame, in a row.
+        explanation: of its heat map, if it has one.
     """
 
     oracle: str
@@ -46,9 +52,17 @@ class Reference:
     seed: int
     expected: list[Expected]
     unproved_axes: tuple[str, ...]
+    sequence: Sequence[Expected] = ()
+    explanation: Explanation | None = None
 
 
-def refer(oracle: Oracle, inputs: Inputs, seed: int, samples: Sequence[Case] = ()) -> Reference:
+def refer(
+    oracle: Oracle,
+    inputs: Inputs,
+    seed: int,
+    samples: Sequence[Case] = (),
+    explanation: Explanation | None = None,
+) -> Reference:
     """Run the original on every case, before the artifact exists: the oracle's memory is free by then.
 
     Args:
@@ -56,6 +70,7 @@ def refer(oracle: Oracle, inputs: Inputs, seed: int, samples: Sequence[Case] = (
         inputs: what it takes.
         seed: of the random numbers.
         samples: the user's own data, compared as well.
+        explanation: of its heat map, if it has one.
 
     Raises:
         UnsupportedModelError: the original answers differently to the same input, or with NaN to every input.
@@ -71,7 +86,10 @@ def refer(oracle: Oracle, inputs: Inputs, seed: int, samples: Sequence[Case] = (
         expected += found
         if not found:
             unproved.append(symbol)
-    return Reference(oracle.description, inputs, seed, expected, tuple(unproved))
+    if explanation is not None and not explanation.is_smooth:
+        expected = [_with_near(oracle, inputs, seed, one) for one in expected]
+    in_a_row = _in_a_row(oracle, inputs, seed)
+    return Reference(oracle.description, inputs, seed, expected, tuple(unproved), in_a_row, explanation)
 
 
 def verify(reference: Reference, run: Run, *, device: str, provider: str, optimization: str) -> Certificate:
@@ -87,25 +105,45 @@ def verify(reference: Reference, run: Run, *, device: str, provider: str, optimi
             axis was baked in.
     """
     found: dict[str, list[Difference]] = {}
+    maps = HeatMaps(reference.explanation)
     for index, one in enumerate(reference.expected):
         for _ in range(_REPEATS if index == 0 else 1):
-            for difference in _differences(one, run):
+            for difference in _differences(one, run, maps):
                 found.setdefault(difference.output, []).append(difference)
+    step = FedBack(run, reference.inputs.states)
+    for one in reference.sequence:
+        for difference in _differences(one, step, maps):
+            found.setdefault(difference.output, []).append(difference)
+    maps.require_some()
+    cases = [one.case for one in (*reference.expected, *reference.sequence)]
     return Certificate(
         oracle=reference.oracle,
         device=device,
         provider=provider,
         optimization=optimization,
         seed=reference.seed,
-        cases=tuple(one.case.label for one in reference.expected),
+        cases=tuple(case.label for case in cases),
         inputs=describe_inputs(reference.inputs),
-        inputs_hash=hash_feeds([one.case for one in reference.expected]),
+        inputs_hash=hash_feeds(cases),
         differences=tuple(worst_of(every) for every in found.values()),
         unproved_axes=reference.unproved_axes,
+        undecided=maps.undecided,
     )
 
 
-def _differences(one: Expected, run: Run) -> list[Difference]:
+def _differences(one: Expected, run: Run, maps: HeatMaps) -> list[Difference]:
+    outputs = _outputs(one, run)
+    here, *near = (
+        (each.case.feed, list(got.values()), each.original, each.exact)
+        for each, got in [(one, outputs), *((each, _outputs(each, run)) for each in one.near)]
+    )
+    runs = maps.comparable(list(outputs), here, near)
+    return [
+        compare(name, one.case.label, got, own, exact) for name, got, own, exact in zip(outputs, *runs, strict=True)
+    ]
+
+
+def _outputs(one: Expected, run: Run) -> Mapping[str, np.ndarray]:
     try:
         outputs = run(one.case.feed)
     except CnncError as error:
@@ -117,14 +155,22 @@ def _differences(one: Expected, run: Run) -> list[Difference]:
         ) from error
     if len(outputs) != len(one.exact):
         raise VerificationError(f"the artifact has {len(outputs)} outputs, the original {len(one.exact)}")
-    return [
-        compare(name, one.case.label, got, own, exact)
-        for (name, got), own, exact in zip(outputs.items(), one.original, one.exact, strict=True)
-    ]
+    return outputs
+
+
+def _with_near(oracle: Oracle, inputs: Inputs, seed: int, one: Expected) -> Expected:
+    near = [_expected(oracle, case) for case in neighbors(one.case, inputs, seed)]
+    return dataclasses.replace(one, near=near)
 
 
 def _expected(oracle: Oracle, case: Case) -> Expected:
     return Expected(case, oracle.exact(case.feed), oracle.original(case.feed))
+
+
+def _in_a_row(oracle: Oracle, inputs: Inputs, seed: int) -> list[Expected]:
+    """Frames with states fed back: in float64 those of float64, in its own precision its own."""
+    exact, original = FedBack(oracle.exact, inputs.states), FedBack(oracle.original, inputs.states)
+    return [Expected(case, exact(case.feed), original(case.feed)) for case in frames_for(inputs, seed)]
 
 
 def _refuse_no_function(oracle: Oracle, first: Expected) -> None:

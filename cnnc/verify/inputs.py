@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["Case", "Inputs", "cases_for", "more_cases", "resized"]
+__all__ = ["Case", "Inputs", "cases_for", "frames_for", "more_cases", "resized"]
 
 _TRACED_AT = 2  # the exporter's batch; at others one that was baked in shows
+_FRAMES = 4
 _STEPS = (1, 3, 2, 8, 16, 32, 64)  # other sizes to try of an axis that is no batch: nets accept multiples of some
 
 
@@ -22,8 +23,10 @@ class Inputs:
             others (indices, masks) lend their values as well, since random ones may not be valid.
         axes: per input, the open axes by index, each with its symbol; equal symbols are equal sizes.
         batch: the symbols that count items.
-        ranges: per input the values it may take, (lowest, highest), where that was declared.
+        ranges: per input the values it may take, (lowest, highest), where that was declared. Integers that have
+            one are drawn from it.
         images: the inputs of 8-bit values that may be any.
+        states: of a step function, per input that is a state the number of the output that is its next value.
     """
 
     examples: Mapping[str, np.ndarray]
@@ -31,6 +34,7 @@ class Inputs:
     batch: frozenset[str] = frozenset()
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     images: frozenset[str] = frozenset()
+    states: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def batch_axis(self, name: str) -> int | None:
         """The axis of an input that counts its items, if it is open."""
@@ -95,6 +99,13 @@ _KINDS: dict[str, Values] = {
     "1e4-scale": _large,
     "spike": _spike,
 }
+# For step functions: behind a gate's convolution the rounding of values of 1e4 alone would open and shut it.
+_KINDS_OF_STEPS: dict[str, Values] = {
+    **_KINDS,
+    "tenfold noise": lambda shape, rng: 10 * rng.standard_normal(shape),
+    "spike": lambda shape, rng: 0.1 * _spike(shape, rng),
+}
+del _KINDS_OF_STEPS["1e4-scale"]
 _FAINT: dict[str, Values] = {
     "tenth-scale noise": lambda shape, rng: 0.1 * rng.standard_normal(shape),
     "uniform 0 to 1": lambda shape, rng: rng.uniform(0, 1, shape),
@@ -108,13 +119,13 @@ def cases_for(inputs: Inputs, seed: int) -> list[Case]:
     Where the batch is open: noise at the batch that was traced, every adversarial kind as the items of one batch
     of a size never traced, and a batch of one. Else each kind as a feed of the fixed size.
     """
-    rng = np.random.default_rng(seed)
+    rng, kinds = np.random.default_rng(seed), _KINDS_OF_STEPS if inputs.states else _KINDS
     if not any(inputs.batch_axis(name) is not None for name in inputs.examples):
-        return [Case(kind, _feed(inputs, values, rng)) for kind, values in _KINDS.items()]
-    mixed = f"{', '.join(_KINDS)} in a batch of {len(_KINDS)}"
+        return [Case(kind, _feed(inputs, values, rng)) for kind, values in kinds.items()]
+    mixed = f"{', '.join(kinds)} in a batch of {len(kinds)}"
     return [
         Case("noise", _batch_of(inputs, [_noise] * _TRACED_AT, rng)),
-        Case(mixed, _batch_of(inputs, list(_KINDS.values()), rng), "batch"),
+        Case(mixed, _batch_of(inputs, list(kinds.values()), rng), "batch"),
         Case("noise in a batch of 1", _batch_of(inputs, [_noise], rng), "batch"),
     ]
 
@@ -123,6 +134,17 @@ def more_cases(inputs: Inputs, seed: int) -> list[Case]:
     """Other values, for a network whose output the first ones did not move."""
     rng = np.random.default_rng([seed, 1])
     return [Case(kind, _feed(inputs, values, rng)) for kind, values in _FAINT.items()]
+
+
+def frames_for(inputs: Inputs, seed: int) -> list[Case]:
+    """Frames of noise in a row for a step function, the first with states of zeros, the others without states."""
+    rng = np.random.default_rng([seed, 2])
+    zeros = {name: np.zeros_like(inputs.examples[name]) for name in inputs.states}
+    cases = []
+    for number in range(1, _FRAMES + 1):
+        frame = {name: x for name, x in _feed(inputs, _noise, rng).items() if name not in zeros}
+        cases.append(Case(f"frame {number} of {_FRAMES}, states fed back", {**frame, **(zeros if number == 1 else {})}))
+    return cases if zeros else []
 
 
 def resized(inputs: Inputs, symbol: str, seed: int) -> Iterable[Case]:
@@ -162,6 +184,8 @@ def _fill(inputs: Inputs, name: str, values: Values, shape: tuple[int, ...], rng
     example = inputs.examples[name]
     if name in inputs.images:
         return _as_bytes(values, shape, rng)
+    if example.dtype.kind != "f" and name in inputs.ranges:
+        return _whole_numbers(values, shape, rng, *inputs.ranges[name]).astype(example.dtype)
     if example.dtype.kind != "f":
         return np.resize(example, shape) if shape != example.shape else example
     if name not in inputs.ranges:
@@ -170,6 +194,15 @@ def _fill(inputs: Inputs, name: str, values: Values, shape: tuple[int, ...], rng
     if values is _noise:
         return rng.uniform(low, high, shape).astype(example.dtype)
     return np.clip(values(shape, rng), low, high).astype(example.dtype)
+
+
+def _whole_numbers(
+    values: Values, shape: tuple[int, ...], rng: np.random.Generator, low: float, high: float
+) -> np.ndarray:
+    """The same kinds in a range of integers, `high` included; noise is even."""
+    if values is _noise:
+        return rng.integers(int(low), int(high) + 1, shape)
+    return np.asarray(np.clip(np.rint(values(shape, rng)), low, high))
 
 
 def _as_bytes(values: Values, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -14,7 +14,7 @@ from cnnc_runtime.errors import UnsupportedModelError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["OnnxOracle", "Oracle", "TorchOracle"]
+__all__ = ["OnnxOracle", "Oracle", "TorchOracle", "buffers_kept"]
 
 Feed = Mapping[str, np.ndarray]
 
@@ -37,8 +37,8 @@ class TorchOracle:
     description = "the PyTorch module in float64"
 
     def __init__(self, module: nn.Module, constants: Mapping[str, Any] | None = None) -> None:
-        self._module = module
-        self._constants = dict(constants or {})  # arguments of forward that are no tensors
+        self.module = module
+        self.constants = dict(constants or {})  # arguments of forward that are no tensors
 
     def exact(self, feed: Feed) -> list[np.ndarray]:
         """Every output, each operator computed in float64."""
@@ -46,7 +46,7 @@ class TorchOracle:
 
         try:
             # Wide from the start: what changes an input in place must find the tensor that is read later
-            with _buffers_kept(self._module), Float64Mode():
+            with buffers_kept(self.module), Float64Mode():
                 return self._call({name: _widen(x) for name, x in feed.items()})
         except RuntimeError as error:
             raise UnsupportedModelError(
@@ -55,7 +55,7 @@ class TorchOracle:
 
     def original(self, feed: Feed) -> list[np.ndarray]:
         """Every output in the module's own precision."""
-        with _buffers_kept(self._module):
+        with buffers_kept(self.module):
             return self._call(feed)
 
     def _call(self, feed: Feed) -> list[np.ndarray]:
@@ -65,13 +65,13 @@ class TorchOracle:
         from cnnc.export import evaluating
 
         inputs = {name: torch.from_numpy(x.copy()) for name, x in feed.items()}
-        with evaluating(self._module), torch.no_grad():
-            out = self._module(**inputs, **self._constants)
+        with evaluating(self.module), torch.no_grad():
+            out = self.module(**inputs, **self.constants)
         return [leaf.numpy() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
 
 
 @contextlib.contextmanager
-def _buffers_kept(module: nn.Module) -> Iterator[None]:
+def buffers_kept(module: nn.Module) -> Iterator[None]:
     """Put back what a forward does to its module's buffers (a counter, a running mean): the next call starts equal."""
     kept = [
         (owner, name, buffer, buffer.clone())

@@ -1,4 +1,4 @@
-"""The user's own data as cases of a proof: images, folders of them, .npy and .npz."""
+"""The user's own data as cases of a proof: images, folders of them, .npy and .npz, Parquet, videos."""
 
 from __future__ import annotations
 
@@ -24,18 +24,23 @@ def read_samples(
 ) -> list[Case]:
     """Up to 64 items of the files that `paths` name, in batches where the network's batch is open.
 
+    A video gives its frames, or for a network that takes clips the one in its middle.
+
     Raises:
         InvalidInputError: a file cannot be used, or declared ranges do not hold its values.
     """
     if not paths:
         return []
-    specs = [_spec(name, inputs) for name in inputs.examples]
+    asking = {
+        name: np.array(low) for name, (low, _) in inputs.ranges.items() if inputs.examples[name].dtype.kind == "i"
+    }
+    specs = [_spec(name, inputs) for name in inputs.examples if name not in asking]
     items: list[Item] = []
     for item in read_items(find_files(paths), specs, preprocessing):
         if isinstance(item, Failure):
             raise item.error
         _check_range(item, inputs)
-        items.append(item)
+        items.append(Item(item.name, {**item.feed, **asking}))  # -1: the top class
         if len(items) == _MOST:
             break
     size = next((spec.shape[0] for spec in specs if isinstance(spec.shape[0], int)), None)
@@ -59,8 +64,8 @@ def _stack(group: Sequence[Item], size: int | None) -> dict[str, np.ndarray]:
 
 
 def _check_range(item: Item, inputs: Inputs) -> None:
-    for name, (low, high) in inputs.ranges.items():
-        values = item.feed[name]
+    for name, values in item.feed.items():
+        low, high = inputs.ranges.get(name, (-np.inf, np.inf))
         if values.min() < low or values.max() > high:
             raise InvalidInputError(
                 f"{item.name}: values from {values.min():g} to {values.max():g}, outside the declared range "

@@ -29,7 +29,7 @@ class Cost:
         macs: multiply-accumulates of convolutions, matrix products and recurrent layers; adding a bias is none.
         flops: 2 per MAC; for a node without MACs, its elementwise operations (`operations.py`).
         weight_bytes: every constant that is read, running statistics among them.
-        read_bytes: all inputs, constants included; none for a view (Reshape, Flatten, ...).
+        read_bytes: all inputs of which elements are read, constants included; none for a view (Reshape, Flatten, ...).
         written_bytes: all outputs; none for a view.
     """
 
@@ -61,7 +61,7 @@ def node_cost(node: ir.Node, sizes: Mapping[str, int] | None = None) -> Cost:
         macs=macs,
         flops=2 * macs or elementwise,
         weight_bytes=sum(value_bytes(value, sizes) for value in constants),
-        read_bytes=sum(value_bytes(value, sizes) for value in set(filter(None, node.inputs))) if moves else 0,
+        read_bytes=sum(value_bytes(value, sizes) for value in set(operations.read_inputs(node))) if moves else 0,
         written_bytes=sum(value_bytes(value, sizes) for value in node.outputs) if moves else 0,
     )
 

@@ -45,8 +45,13 @@ class InferShapes(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, any(modified))
 
 
-def infer_node(node: ir.Node, opsets: dict[str, int]) -> None:
+def infer_node(node: ir.Node, opsets: dict[str, int], values: ShapeValues | None = None) -> None:
     """Fill in the shapes and types of one node's outputs, from those of its inputs.
+
+    Args:
+        node: any.
+        opsets: of its model.
+        values: the sizes in shape-like values, where a sweep over the graph followed them; else constants alone.
 
     Raises:
         InvalidInputError: sizes contradict.
@@ -54,7 +59,7 @@ def infer_node(node: ir.Node, opsets: dict[str, int]) -> None:
     for value in node.inputs:
         if value is not None:
             _describe_initializer(value)
-    _infer(node, ShapeValues(), opsets)
+    _infer(node, values or ShapeValues(), opsets)
 
 
 def _describe_initializer(value: ir.Value) -> bool:

@@ -10,7 +10,7 @@ from cnnc_passes.dims import Dim, product
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.windows import CONVOLUTIONS, POOLINGS
 
-__all__ = ["RECURRENT", "VIEWS", "ShapeOf", "elementwise_flops", "is_counted", "macs"]
+__all__ = ["RECURRENT", "VIEWS", "ShapeOf", "elementwise_flops", "is_counted", "macs", "read_inputs"]
 
 ShapeOf = Callable[[ir.Value], Sequence[Dim] | None]
 
@@ -53,6 +53,12 @@ def is_counted(node: ir.Node) -> bool:
     op = op_name(node)
     known = op in _PER_OUTPUT or op in _PER_INPUT or op in ("Resize", "LRN")
     return known or op in _PRODUCTS | POOLINGS | VIEWS | _MOVES
+
+
+def read_inputs(node: ir.Node) -> list[ir.Value]:
+    """The inputs of which elements are read: none of Shape and Size, one of CastLike, whose other says the type."""
+    read = 0 if op_name(node) in ("Shape", "Size") else 1 if op_name(node) == "CastLike" else len(node.inputs)
+    return [value for value in node.inputs[:read] if value is not None]
 
 
 def macs(node: ir.Node, shape_of: ShapeOf) -> Dim:

@@ -24,9 +24,11 @@ from cnnc_passes.laws.fold_layer_scale import FoldLayerScale
 from cnnc_passes.laws.fold_pad import FoldPad
 from cnnc_passes.laws.fold_scale import FoldScale
 from cnnc_passes.laws.fold_scale_forward import FoldScaleForward
+from cnnc_passes.laws.fully_convolutional import FullyConvolutional
 from cnnc_passes.laws.fuse_activation import FuseActivation
 from cnnc_passes.laws.gap_before_pointwise import GapBeforePointwise
 from cnnc_passes.laws.hoist_stride import HoistStride
+from cnnc_passes.laws.mean_by_rows import MeanByRows
 from cnnc_passes.laws.merge_clips import MergeClips
 from cnnc_passes.laws.merge_duplicates import MergeDuplicates
 from cnnc_passes.laws.merge_frames import MergeFrames
@@ -121,7 +123,7 @@ _CLEAN_UP: Pipeline = (
 )
 
 # What a network needs whose proof fails without it: the engine rounds more than PyTorch does there.
-_CAREFUL: Pipeline = (ExpandInstancenorm(),)
+_CAREFUL: Pipeline = (ExpandInstancenorm(), MeanByRows())
 
 # What only some engines understand comes last, so that every law above sees standard operators.
 _LOWER: dict[str, Pipeline] = {
@@ -136,6 +138,10 @@ _FINISH: Pipeline = (
     common.RemoveUnusedNodesPass(),
     common.RemoveUnusedOpsetsPass(),
 )
+
+
+# What changes the interface runs before, where it was asked for: `cnnc.fully_convolutional`.
+_ON_REQUEST: Pipeline = (FullyConvolutional(),)
 
 
 def pipeline_for(
@@ -162,7 +168,10 @@ def pipeline_for(
 
 def named_passes(pipeline: Iterable[Step] | None = None) -> dict[str, Named]:
     """The passes that have a name on the command line (all but the plumbing), in order; by default of every target."""
-    every = pipeline if pipeline is not None else [*pipeline_for("portable", careful=True), *pipeline_for("cpu")]
+    if pipeline is None:
+        every: Iterable[Step] = [*pipeline_for("portable", careful=True), *_ON_REQUEST, *pipeline_for("cpu")]
+    else:
+        every = pipeline
     single = [one for step in every for one in (step if isinstance(step, tuple) else (step,))]
     return {step.name: step for step in single if isinstance(step, Rewrite | Simplify | InferShapes)}
 

@@ -18,6 +18,8 @@ from cnnc_runtime.errors import InvalidInputError
 
 __all__ = ["RULES", "Contents"]
 
+_TO_THE_END = 2**31 - 1  # what exporters write for `x[a:]`, or more
+
 Contents = Callable[[ir.Value | None], Dims | None]
 """What is known of the numbers in a shape-like value: constants, or sizes that a Shape node read."""
 Rule = Callable[[ir.Node, Sequence[Dims], Contents], Dims | None]
@@ -109,7 +111,12 @@ def _reshape(node: ir.Node, shapes: Sequence[Dims], contents: Contents) -> Dims 
     x, keep_zero = shapes[0], node.attributes.get_int("allowzero", 0)
     out = [x[i] if size == 0 and not keep_zero and i < len(x) else size for i, size in enumerate(target)]
     _require(out.count(-1) < 2, f"more than one -1 in {list(target)}")
-    have, want = product(x), product([size for size in out if size != -1])
+    kept, named = list(x), [size for size in out if size != -1]
+    for size in [size for size in named if not isinstance(size, int) and size.value is not None]:
+        if size in kept:  # sums do not cancel by themselves once they are multiplied out
+            kept.remove(size)
+            named.remove(size)
+    have, want = product(kept), product(named)
     if -1 in out:
         if isinstance(have, int) and isinstance(want, int):
             _require(want > 0 and have % want == 0, f"{have} elements do not reshape into {list(target)}")
@@ -171,6 +178,31 @@ def _scaled(resize: ir.Node, x: Dims) -> Dims | None:
     return sizes
 
 
+def _slice(node: ir.Node, shapes: Sequence[Dims], contents: Contents) -> Dims | None:
+    """Of an open axis what is known: from a start that is not counted from the end, to the end."""
+    if len(node.inputs) < 3:  # before opset 10 the bounds are attributes
+        raise ValueError("left to onnx")
+    out = list(shapes[0])
+    given = [contents(value) for value in node.inputs[1:]]
+    if any(one is None for one in given):
+        raise ValueError("left to onnx")
+    starts, ends, *rest = ([size for size in one or () if isinstance(size, int)] for one in given)
+    axes = rest[0] if rest else list(range(len(starts)))
+    steps = rest[1] if len(rest) > 1 else [1] * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        raise ValueError("left to onnx")
+    for start, end, place, step in zip(starts, ends, axes, steps, strict=True):
+        axis = _axis(place, len(out))
+        size = out[axis]
+        if isinstance(size, int):
+            out[axis] = len(range(size)[start:end:step])
+        elif start >= 0 and step > 0 and end >= _TO_THE_END:
+            out[axis] = (size - start - 1) // step + 1  # spelled as the window of a convolution is
+        else:
+            out[axis] = UNKNOWN
+    return out
+
+
 def _axis(axis: int, rank: int) -> int:
     _require(-rank <= axis < rank, f"axis {axis} of a value of rank {rank}")
     return axis % rank
@@ -209,6 +241,7 @@ RULES: dict[str, Rule] = {
     "Expand": _expand,
     "Pad": _pad,
     "Resize": _resize,
+    "Slice": _slice,
     **dict.fromkeys(_BROADCASTING, _elementwise),
     **dict.fromkeys(_UNARY, lambda node, shapes, contents: list(shapes[0])),
 }

@@ -27,6 +27,7 @@ from cnnc_runtime.session import Optimization
 from cnnc_runtime.shapes import read_shapes, smallest_shapes
 from cnnc_runtime.stream import in_batches
 from cnnc_runtime.tensors import TensorSpec
+from cnnc_runtime.windows import with_room
 
 __all__ = ["Array", "Engine", "load"]
 
@@ -137,6 +138,7 @@ class Engine:
             self.inputs = tuple(TensorSpec.of(arg) for arg in self.session.get_inputs())
             self.outputs = tuple(TensorSpec.of(arg) for arg in self.session.get_outputs())
             self.metadata = Metadata.from_props(self.session.get_modelmeta().custom_metadata_map)
+            self.inputs = with_room(self.inputs, self.metadata)
         except CnncError as error:
             raise type(error)(f"{self._name}: {error}") from error
         if not self.inputs or not self.outputs:

@@ -9,31 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc_runtime.batch import Result
+from cnnc_runtime.class_maps import class_shares, highest_places, is_class_map
 from cnnc_runtime.errors import InvalidInputError
 
 __all__ = ["describe", "is_scores"]
 
 
-def describe(result: Result, labels: Sequence[str] = (), top: int = 5) -> dict[str, Any]:
+def describe(result: Result, labels: Sequence[str] = (), top: int = 5, *, slides: bool = False) -> dict[str, Any]:
     """As plain JSON values: `{"name", "outputs": {name: ...}}`.
 
     An output with one axis of several values counts as class scores: `{"shape", "scores", "top"}`. `top` has
     `{"index", "label", "score"}`, best first; `scores` is "softmax" if that was applied here, "as is" if they
     were probabilities already. Any other is `{"shape", "min", "max", "mean"}`, of its finite values;
-    `non_finite` counts the others, where there are any.
+    `non_finite` counts the others, where there are any. Where an output is scores of classes at each place
+    (`is_class_map`), `shares` says of the classes that win most places, `{"index", "label", "share"}`; of a classifier
+    that `slides` over larger images, `scores` and `top` say of the highest scores anywhere, and their `place`.
 
     Labels name the classes of the outputs that have as many; a second head of another size has none.
 
     Raises:
         InvalidInputError: there are labels, but no output has so many classes.
     """
-    classes = {array.size for array in result.outputs.values() if is_scores(array)}
+    classes = {len(array) for array in result.outputs.values() if is_scores(array) or _is_map(array)}
     if labels and classes and len(labels) not in classes:
         raise InvalidInputError(
             f"{len(labels)} labels for {' and '.join(map(str, sorted(classes)))} classes: give one label a class"
         )
     outputs = {
-        name: _describe(array, labels if len(labels) == array.size else (), top)
+        name: _describe(array, labels if array.ndim and len(labels) == len(array) else (), top, slides)
         for name, array in result.outputs.items()
     }
     return {"name": result.name, "outputs": outputs}
@@ -44,7 +47,11 @@ def is_scores(array: NDArray[Any]) -> bool:
     return array.ndim == 1 and array.size > 1 and array.dtype.kind == "f"
 
 
-def _describe(array: NDArray[Any], labels: Sequence[str], top: int) -> dict[str, Any]:
+def _is_map(array: NDArray[Any]) -> bool:
+    return array.ndim == 3 and array.dtype.kind == "f"
+
+
+def _describe(array: NDArray[Any], labels: Sequence[str], top: int, slides: bool) -> dict[str, Any]:
     values = array.astype(np.float64)
     finite = values[np.isfinite(values)]
     summary: dict[str, Any] = {"shape": list(array.shape)}
@@ -52,6 +59,10 @@ def _describe(array: NDArray[Any], labels: Sequence[str], top: int) -> dict[str,
         summary["non_finite"] = int(values.size - finite.size)
     if is_scores(array) and finite.size == values.size:
         return summary | _classes(values, labels, top)
+    if slides and _is_map(array) and finite.size == values.size:
+        return summary | highest_places(values, labels, top)
+    if is_class_map(array, labels) and finite.size == values.size:
+        summary["shares"] = class_shares(array, labels, top)
     extent = {"min": finite.min(), "max": finite.max(), "mean": finite.mean()} if finite.size else {}
     return summary | {key: float(extent[key]) if extent else None for key in ("min", "max", "mean")}
 

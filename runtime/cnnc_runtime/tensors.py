@@ -30,11 +30,15 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor's `name`, `dtype` and `shape`: a dimension is an int if fixed, else its name or "?"."""
+    """A tensor's `name`, `dtype` and `shape`: a dimension is an int if fixed, else its name or "?".
+
+    `least` says how long each must be at least, where a network takes any length but not the shortest.
+    """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | str, ...]
+    least: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, arg: Any) -> TensorSpec:
@@ -54,7 +58,7 @@ class TensorSpec:
     @property
     def sample(self) -> TensorSpec:
         """The same tensor without its batch axis."""
-        return TensorSpec(self.name, self.dtype, self.shape[1:])
+        return TensorSpec(self.name, self.dtype, self.shape[1:], self.least[1:])
 
     def check(self, array: NDArray[Any]) -> None:
         """Whether the array's dtype and shape fit; its values are not looked at.
@@ -78,6 +82,8 @@ class TensorSpec:
             raise InvalidInputError(f"input {self.name!r} expects shape {self}, got {_dims(shape)}")
         if 0 in shape:
             raise InvalidInputError(f"input {self.name!r} is empty: shape {_dims(shape)}")
+        if self.least and any(got < need for got, need in zip(shape, self.least, strict=True)):
+            raise InvalidInputError(f"input {self.name!r} expects at least {_dims(self.least)}, got {_dims(shape)}")
 
     def conform(self, array: NDArray[Any]) -> NDArray[Any]:
         """The array as onnxruntime needs it; a copy only where it is not so already.

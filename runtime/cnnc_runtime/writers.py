@@ -25,7 +25,7 @@ __all__ = ["FORMATS", "HOLDS_ARRAYS", "Write", "check_format", "open_writer"]
 Record = dict[str, Any]
 Write = Callable[[Result | Failure, Record], None]
 
-_COLUMNS = ("name", "output", "rank", "index", "label", "score", "shape", "min", "max", "mean", "error")
+_COLUMNS = ("name", "output", "rank", "index", "label", "score", "shape", "min", "max", "mean", "share", "error")
 
 
 def check_format(path: Path) -> None:
@@ -40,7 +40,8 @@ def check_format(path: Path) -> None:
 def open_writer(path: Path, *, force: bool = False) -> Iterator[Write]:
     """A function that writes one result, or failure, given with what `describe` says of it.
 
-    .csv has a row for each of the top classes, best first, or one row for an output that is no classifier's;
+    .csv has a row for each of the top classes, best first, or of those with the largest shares of a map of classes,
+    or one row for any other output;
     .jsonl a record a line; .parquet a row an item, with the arrays and the top classes as lists; .npz the arrays
     by item name (`item/output` where there are several outputs), and `errors`, pairs of name and reason. In the
     others a failure is a row with `error`.
@@ -69,7 +70,11 @@ def _csv(file: BinaryIO) -> Iterator[Write]:
             key = {"name": record["name"], "output": output, "shape": "x".join(map(str, summary["shape"]))}
             if "top" in summary:
                 for rank, entry in enumerate(summary["top"], start=1):
-                    rows.writerow({**key, "rank": rank, **entry})
+                    rows.writerow({**key, "rank": rank, **{k: v for k, v in entry.items() if k != "place"}})
+            elif "shares" in summary:
+                extent = {column: summary[column] for column in ("min", "max", "mean")}
+                for rank, entry in enumerate(summary["shares"], start=1):
+                    rows.writerow({**key, **extent, "rank": rank, **entry})
             else:
                 rows.writerow({**key, **{column: summary[column] for column in ("min", "max", "mean")}})
 

@@ -96,3 +96,29 @@ def test_a_pipe_is_not_replaced_by_the_artifact(work: Path) -> None:
     done = cnnc(work, "-o", "net.onnx", "--force")
     assert done.returncode == 9 and "not a regular file" in done.stderr
     assert (work / "net.onnx").is_fifo()
+
+
+STEP = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x, h):
+        h = 0.5 * h + torch.tanh(self.conv(x))
+        return h.mean((2, 3)), h
+"""
+
+
+def test_a_step_function_names_its_state(work: Path) -> None:
+    (work / "net.py").write_text(STEP, encoding="utf-8")
+    shapes = ("--input-shape", "h:1,4,8,8", "-o", "net.onnx", "--device", "cpu")
+    command = [sys.executable, "-m", "cnnc", "compile", "net.py:Net", "--input-shape", "x:1,3,8,8", *shapes]
+    wrong = subprocess.run([*command, "--state", "g"], cwd=work, capture_output=True, encoding="utf-8")
+    assert (wrong.returncode, wrong.stderr) == (2, "cnnc: states: no input is named 'g'; the inputs are x, h\n")
+    done = subprocess.run([*command, "--state", "h", "--json"], cwd=work, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert "frame 4 of 4, states fed back" in json.loads(done.stdout)["certificate"]["cases"]

@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
+from torch import nn
 
 from cnnc.analysis.geometry import ValidSizes, valid_sizes
 from cnnc.export import export
@@ -204,6 +205,52 @@ def test_the_engine_agrees(size: int) -> None:
     except Exception:
         accepted = False
     assert accepted == (size in axis.sizes)
+
+
+def test_a_scale_by_element_pins_the_size() -> None:
+    """LayerNorm over (C, H, W) has a scale of that shape; over C or with a scale of one value it takes any size."""
+    norm = node("LayerNormalization", "x s b", "y", axis=1)
+    rows, columns = found([norm], "n", 3, 6, 4, s=ones(3, 6, 4), b=ones(3, 6, 4))
+    assert (rows.text, columns.text) == ("only 6", "only 4")
+    assert str(rows.below).endswith(": a scale or shift of [3, 6, 4] for elements of [1, 3, 5, 4]")
+    assert texts([norm], "n", 3, 6, 4, s=ones(1), b=ones(3, 1, 1)) == ["any", "any"]
+    strided = [node("Conv", "x w", "a", strides=[2, 2]), node("LayerNormalization", "a s", "y", axis=-1)]
+    assert texts(strided, "n", 1, 9, 9, w=ones(1, 1, 1, 1), s=ones(5)) == ["any", "9 to 10"]
+
+
+def test_local_response_normalization_pins_the_height() -> None:
+    """PyTorch views its maps as (N, 1, C, H, -1): the exporter writes H down as a number, and the engine agrees.
+
+    Maps of 5x5 come from 11 or 12 pixels; of the width, which is free, only the dense layer behind a pooling to 2x2
+    asks something: 4 or 5 columns, from 9 to 12 pixels.
+    """
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2), nn.LocalResponseNorm(3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 2)
+    )
+    assert all(module(torch.zeros(1, 1, height, 11)).shape == (1, 2) for height in (9, 12)), "PyTorch's own is free"
+    graph = export(module.eval(), torch.zeros(2, 1, 11, 11))
+    InferShapes()(graph)
+    rows, columns = valid_sizes(graph)
+    assert (rows.text, columns.text) == ("11 to 12", "9 to 12")
+    exported = ir.to_proto(graph)
+    del exported.graph.value_info[:]
+    for axis, name in ((2, "h"), (3, "w")):
+        exported.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    for axis, found in ((2, rows), (3, columns)):
+        accepted = [size for size in range(7, 16) if _takes(exported, 1, 1, *_with(size, axis))]
+        assert tuple(accepted) == found.sizes
+
+
+def _with(size: int, axis: int) -> tuple[int, int]:
+    return (size, 11) if axis == 2 else (11, size)
+
+
+def _takes(graph: onnx.ModelProto, *shape: int) -> bool:
+    try:
+        run_on_engine(graph, {graph.graph.input[0].name: np.ones(shape, np.float32)})
+    except Exception:
+        return False
+    return True
 
 
 @pytest.mark.slow

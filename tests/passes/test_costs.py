@@ -74,6 +74,13 @@ def test_fused_convolution_costs_what_the_convolution_does() -> None:
     assert fused == plain
 
 
+def test_cast_like_reads_one_input() -> None:
+    """The other one says the type only, as large as it may be."""
+    built = model([node("CastLike", "c x", "t"), node("Mul", "x t")], {"x": [1, 32, 14, 14]}, {"c": (32, 1, 1)})
+    cost = node_cost(built.graph[0])
+    assert (cost.read_bytes, cost.written_bytes, cost.flops) == (32 * 4, 32 * 4, 0)
+
+
 def test_fully_connected() -> None:
     cost = only("Gemm", "x w b", ["n", 8], {"w": (3, 8), "b": (3,)}, transB=1)
     assert (cost.params, cost.macs, cost.flops) == (27, 24, 48)

@@ -9,9 +9,10 @@ from cnnc_runtime import Metadata, Preprocessing
 from cnnc_runtime.batch import Result
 from cnnc_runtime.errors import InvalidInputError, UsageError
 from cnnc_runtime.geometry import place
-from cnnc_runtime.heat import Windows, class_index, heat_of, spread
+from cnnc_runtime.heat import class_index, heat_of, spread
 from cnnc_runtime.overlay import heat_colors, overlay
 from cnnc_runtime.results import describe
+from cnnc_runtime.windows import Windows
 
 WINDOWS = Windows((32, 32), (4, 8))
 
@@ -87,7 +88,9 @@ def test_windows_are_read_from_the_metadata() -> None:
 
     assert windows({"fully_convolutional": {"window": [32, 32], "stride": [4, 8]}}) == WINDOWS
     assert windows({}) is windows(None) is windows({"fully_convolutional": None}) is Windows.of(None) is None
-    assert windows({"fully_convolutional": {"window": [6, 32, 32], "stride": [1, 4, 4]}}) is None  # clips
+    assert windows({"fully_convolutional": {"window": [6, 32, 32], "stride": [1, 4, 4]}}) == Windows(
+        (6, 32, 32), (1, 4, 4)
+    )
     for bad in ({"window": [32]}, {"window": [0, 1], "stride": [1, 1]}, {"window": "x", "stride": [1]}):
         with pytest.raises(InvalidInputError, match="compile it again"):
             windows({"fully_convolutional": bad})

@@ -16,8 +16,9 @@ import onnx_ir as ir
 from cnnc.analysis.geometry.images import image_inputs, spatial_axes
 from cnnc.analysis.geometry.law import PIXELS, Law, Span
 from cnnc.analysis.geometry.reads import Along, AxisRead, Everything, Scattered, Shape, known_shape
-from cnnc.analysis.geometry.rules import UNARY, VIEWS, has_subgraph, read_inputs, readings
+from cnnc.analysis.geometry.rules import UNARY, VIEWS, has_subgraph, readings
 from cnnc.analysis.geometry.view_rules import view_axes
+from cnnc_passes.operations import read_inputs
 from cnnc_passes.rewrite import op_name
 
 __all__ = ["ReceptiveField", "receptive_fields"]

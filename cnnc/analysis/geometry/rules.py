@@ -11,7 +11,7 @@ from cnnc.analysis.geometry.reads import Reading
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.windows import CONVOLUTIONS, POOLINGS
 
-__all__ = ["BROADCASTING", "UNARY", "VIEWS", "has_subgraph", "read_inputs", "readings"]
+__all__ = ["BROADCASTING", "UNARY", "VIEWS", "has_subgraph", "readings"]
 
 Rule = Callable[[ir.Node, Mapping[str, int]], list[Reading] | None]
 
@@ -77,12 +77,6 @@ def readings(node: ir.Node, sizes: Mapping[str, int]) -> list[Reading] | None:
     """
     rule = _RULES.get(op_name(node))
     return rule(node, sizes) if rule is not None else None
-
-
-def read_inputs(node: ir.Node) -> list[ir.Value]:
-    """The inputs of which elements are read: none of Shape and Size, one of CastLike, whose other says the type."""
-    read = 0 if op_name(node) in ("Shape", "Size") else 1 if op_name(node) == "CastLike" else len(node.inputs)
-    return [value for value in node.inputs[:read] if value is not None]
 
 
 def has_subgraph(node: ir.Node) -> bool:

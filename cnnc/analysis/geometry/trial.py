@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import onnx_ir as ir
 
 from cnnc.analysis.geometry.rules import BROADCASTING, UNARY, has_subgraph
-from cnnc_passes.dims import Dim, Dims, dims_of
+from cnnc_passes.dims import Dim, Dims, dims_of, may_equal
 from cnnc_passes.onnx_inference import infer_by_onnx
 from cnnc_passes.rewrite import op_name
-from cnnc_passes.shape_rules import RULES
+from cnnc_passes.shape_rules import RULES, Contents
 from cnnc_passes.shape_values import ShapeValues
 from cnnc_passes.windows import CONVOLUTIONS
 from cnnc_runtime.errors import InvalidInputError
@@ -20,7 +20,8 @@ __all__ = ["Trial"]
 
 _BY_RULE, _BY_ONNX = 10, 50  # visits that one inference takes as long as
 _SAME_SHAPE = UNARY | {"Softmax", "LogSoftmax", "LRN"}
-_SAME_SHAPE |= {"LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization"}
+_SAME_SHAPE |= {"InstanceNormalization", "GroupNormalization"}
+_SCALED = frozenset({"LayerNormalization", "RMSNormalization"})  # by an element: their scale has the sizes of the map
 
 _Shape = tuple[Dim, ...] | None
 _Result = list[_Shape] | InvalidInputError
@@ -144,7 +145,7 @@ class Trial:
     def _dims(self, node: ir.Node, read: Sequence[_Shape], values: ShapeValues) -> list[_Shape]:
         """By our rule for the operator where there is one, else by onnx's."""
         self.visits += _BY_RULE
-        rule, known = RULES.get(op_name(node)), [dims for dims in read if dims is not None]
+        rule, known = _RULES.get(op_name(node)), [dims for dims in read if dims is not None]
         if len(known) < len(read):
             return [None] * len(node.outputs)
         if rule is not None:
@@ -165,6 +166,20 @@ class Trial:
 
         infer_by_onnx(node, values, self._opsets, assign)
         return [found.get(output) for output in node.outputs]
+
+
+def _scaled(node: ir.Node, shapes: Sequence[Dims], _: Contents) -> Dims:
+    """The shape of the first input, into which scale and shift must broadcast."""
+    if len(node.outputs) > 1:
+        raise ValueError("left to onnx")
+    for value, scale in zip(node.inputs[1:], shapes[1:], strict=True):
+        pairs = zip(reversed(shapes[0]), reversed(scale), strict=False)
+        if value is not None and not all(size == 1 or may_equal(own, size) for own, size in pairs):
+            raise InvalidInputError(f"a scale or shift of {list(scale)} for elements of {list(shapes[0])}")
+    return shapes[0]
+
+
+_RULES = {**RULES, **dict.fromkeys(_SCALED, _scaled)}
 
 
 def _note(step: _Step, shapes: Mapping[ir.Value, _Shape], result: _Result, values: ShapeValues) -> None:
@@ -203,7 +218,7 @@ def _signature(node: ir.Node, varying: Sequence[ir.Value]) -> object:
     plain = (ir.AttributeType.INT, ir.AttributeType.INTS, ir.AttributeType.FLOAT, ir.AttributeType.STRING)
     if any(attribute.type not in plain for attribute in node.attributes.values()):
         return node
-    by_shape = op_name(node) in CONVOLUTIONS | {"Gemm", "MatMul"}  # of their weights, nothing but the shape counts
+    by_shape = op_name(node) in CONVOLUTIONS | _SCALED | {"Gemm", "MatMul"}  # of their weights, only the shape counts
     inputs: list[object] = [
         "varying" if value in varying else str(value.shape) if value is not None and by_shape else value
         for value in node.inputs

@@ -10,8 +10,9 @@ import onnx_ir as ir
 
 from cnnc.analysis.geometry.images import image_inputs, spatial_axes
 from cnnc.analysis.geometry.reads import Along, AxisRead, Edge, known_shape
-from cnnc.analysis.geometry.rules import has_subgraph, read_inputs, readings
+from cnnc.analysis.geometry.rules import has_subgraph, readings
 from cnnc.analysis.geometry.window_rules import window_read
+from cnnc_passes.operations import read_inputs
 from cnnc_passes.windows import node_windows
 
 __all__ = ["Unread", "unread", "unread_input"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnc.analysis.layer import Layer
 from cnnc.analysis.report.measured import layer_times, receptive_size
-from cnnc.analysis.report.text import clean, human_float, json_for_script, seconds, shorten, size
+from cnnc.analysis.report.text import clean, human_float, json_for_script, normalization_text, seconds, shorten, size
 from cnnc.analysis.result import Analysis
 from cnnc.analysis.units import human
 
@@ -72,7 +72,7 @@ def layer_table(analysis: Analysis) -> LayerTable:
 
 
 def _columns(times: Mapping[str, LayerTime]) -> tuple[Column, ...]:
-    return (*_NAMES, *_COSTS, *_DENSE, *_GEOMETRY, *(_timing(times) if times else ()))
+    return (*_NAMES, *_COSTS, *_DENSE, *_GEOMETRY, *_NORMALIZATION, *(_timing(times) if times else ()))
 
 
 _NAMES = (
@@ -163,6 +163,24 @@ _GEOMETRY = (
         "Rows or columns of its input that its window never reads",
         lambda layer: "; ".join(filter(None, layer.unread)),
         numeric=False,
+    ),
+)
+
+_NORMALIZATION = (
+    Column(
+        "normalization",
+        "Normalization",
+        "What a normalization averages over; where it is several operators, at the first",
+        lambda layer: normalization_text(layer.normalization) if layer.normalization else None,
+        numeric=False,
+    ),
+    Column(
+        "values_per_mean",
+        "Values a mean",
+        "How many values share one mean",
+        lambda layer: layer.normalization.values_per_mean if layer.normalization else None,
+        human,
+        exact=True,
     ),
 )
 

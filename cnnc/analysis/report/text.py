@@ -7,9 +7,20 @@ import math
 import re
 from typing import Any
 
-from cnnc.analysis.units import human
+from cnnc.analysis.normalization import Normalization
+from cnnc.analysis.units import human, short_op
 
-__all__ = ["clean", "finite", "human_float", "json_for_script", "plot_text", "seconds", "shorten", "size"]
+__all__ = [
+    "clean",
+    "finite",
+    "human_float",
+    "json_for_script",
+    "normalization_text",
+    "plot_text",
+    "seconds",
+    "shorten",
+    "size",
+]
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -70,3 +81,9 @@ def human_float(number: float, unit: str = "") -> str:
     if not math.isfinite(number):
         return ""
     return human(round(number), unit) if abs(number) >= 1000 else f"{number:.3g} {unit}".rstrip()
+
+
+def normalization_text(normalization: Normalization) -> str:
+    """Its kind and axes, and how many rows of the table it is, where it is more than this one."""
+    rows = "" if normalization.operators == 1 else f" (this row and the next {normalization.operators - 1})"
+    return f"{short_op(normalization.kind)} {normalization.text}{rows}"

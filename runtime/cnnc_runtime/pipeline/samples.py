@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ def sample_tasks(name: str, arrays: Mapping[str, Array], inputs: Sequence[Tensor
     is_batch = all(arrays[spec.name].ndim == len(spec.shape) for spec in inputs)
     try:
         for spec in inputs:
-            whole = TensorSpec(spec.name, spec.dtype, ("N", *spec.shape[1:])) if is_batch else spec.sample
+            whole = dataclasses.replace(spec, shape=("N", *spec.shape[1:])) if is_batch else spec.sample
             whole.check(arrays[spec.name])
     except CnncError as error:
         raise type(error)(f"{name}: {error}") from error
