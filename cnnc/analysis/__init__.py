@@ -4,6 +4,7 @@ from cnnc.analysis.analyze import analyze, analyze_model
 from cnnc.analysis.formats import SCHEMA_VERSION
 from cnnc.analysis.kinds import KINDS
 from cnnc.analysis.layer import ConvolutionForm, FullyConnected, Layer
+from cnnc.analysis.normalization import Normalization
 from cnnc.analysis.result import Analysis, KindTotals, Totals
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "FullyConnected",
     "KindTotals",
     "Layer",
+    "Normalization",
     "Totals",
     "analyze",
     "analyze_model",

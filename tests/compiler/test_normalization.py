@@ -216,6 +216,20 @@ def test_axes_of_unknown_meaning_have_numbers_only() -> None:
     assert (found.text, found.values_per_mean) == ("over all but the first (axes 1, 2), for each sample", 42)
 
 
+def test_what_a_transpose_moves_last_is_the_channels() -> None:
+    """Whatever computed it; behind any other operator that moves elements, nothing is known."""
+    reshaped = [node("Reshape", "x into", "r"), node("Transpose", "r", "t", perm=[0, 2, 3, 1])]
+    norm = node("LayerNormalization", "t s", "y")
+    found = said([*reshaped, norm], "n", 30, 4, into=np.array([0, 6, 4, 5]), **ONE)
+    assert found.text == "over C (axis 3), for each sample and position"
+    back = [*reshaped, node("Transpose", "t", "u", perm=[0, 3, 1, 2]), node("LayerNormalization", "u w", "y", axis=2)]
+    found = said(back, "n", 30, 4, into=np.array([0, 6, 4, 5]), w=np.ones((4, 5), np.float32))
+    assert found.text == "over H, W (axes 2, 3), for each sample and channel"
+    norm = node("LayerNormalization", "r w", "y")
+    found = said([reshaped[0], norm], "n", 30, 4, into=np.array([0, 6, 4, 5]), w=np.ones(5, np.float32))
+    assert found.text == "over the last (axis 3), for each index of the others"
+
+
 def test_a_division_that_is_no_response_normalization() -> None:
     """The pooling is over positions, or divides by fewer at the border, or squares something else."""
 

@@ -16,7 +16,8 @@ _LETTERS = {2: "NC", 3: "NCL", 4: "NCHW", 5: "NCDHW"}
 _CHANNELS_FIRST = CONVOLUTIONS | POOLINGS | {"GlobalAveragePool", "GlobalMaxPool", "DepthToSpace"}
 _CHANNELS_FIRST |= {"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LRN"}
 _IN_PLACE = UNARY | BROADCASTING | {"LayerNormalization", "RMSNormalization", "Softmax", "Concat", "Pad", "Slice"}
-_IN_PLACE |= {"Split", "Resize", "ReduceMean", "ReduceMax"}  # those whose result has as many axes as they read
+# those whose result has as many axes as they read
+_IN_PLACE |= {"Split", "Resize", "ReduceMean", "ReduceMax", "Transpose"}
 _FARTHEST = 100  # nodes back to the operator that shows the axes
 
 
@@ -28,25 +29,24 @@ def channels_first(rank: int) -> str | None:
 def axis_letters(value: ir.Value) -> str | None:
     """`NCHW`, or `NHWC` behind a Transpose; None where nothing on the way back shows what the axes are.
 
-    A graph input of rank 4 or 5 has its channels first; of rank 3 it may be tokens.
+    A graph input of rank 4 or 5 has its channels first, of rank 3 it may be tokens. What a Transpose moves from
+    second to last is the channels, whatever computed it.
     """
+    rank = len(value.shape or ())
+    letters = _LETTERS.get(rank)
     moves: list[tuple[int, ...]] = []
     for _ in range(_FARTHEST):
-        rank, node = len(value.shape or ()), value.producer()
-        if rank not in _LETTERS:
+        node = value.producer()
+        if letters is None or (node is None and rank < 4):
             return None
-        if node is None:
-            return _moved(_LETTERS[rank], moves) if rank > 3 else None
-        if op_name(node) in _CHANNELS_FIRST:
-            return _moved(_LETTERS[rank], moves)
+        if node is None or op_name(node) in _CHANNELS_FIRST:
+            return _moved(letters, moves)
         if op_name(node) == "Transpose":
             moves.append(tuple(node.attributes.get_ints("perm", range(rank)[::-1])))
-        elif op_name(node) not in _IN_PLACE:
-            return None
         before = [read for read in node.inputs if read is not None and read.const_value is None]
         before = [read for read in before if read.shape is not None and len(read.shape) == rank]
-        if not before:
-            return None
+        if not before or op_name(node) not in _IN_PLACE:
+            return _moved(letters, moves) if moves and moves[-1] == (0, *range(2, rank), 1) and rank > 3 else None
         value = before[0]
     return None
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from cnnc.analysis.layer import Layer
 from cnnc.analysis.normalization.result import Normalization
-from cnnc.analysis.units import human, short_op
+from cnnc.analysis.units import short_op
 
 __all__ = ["normalization_table"]
 
@@ -31,7 +31,7 @@ def normalization_table(layers: Iterable[Layer]) -> Table | None:
     table.add_column("averages", overflow="fold")
     for (kind, text, values), names in rows.items():
         shown = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} and {len(names) - 1} more"
-        table.add_row(kind, escape(shown), "" if values is None else human(values), text)
+        table.add_row(kind, escape(shown), "" if values is None else f"{values:,}", text)
     return table
 
 
