@@ -120,6 +120,8 @@ def _consume(job: Job, outcome: Outcome, keep: Keep, finished: int, say_kept: Ca
 
     start, count, skipped = time.monotonic(), 0, Skipped()
     slides = Windows.of(job.engine.metadata) is not None
+    explanation = job.engine.metadata.explanation if job.engine.metadata is not None else None
+    heat_map = explanation.output if explanation is not None else None
     results = stream(job.engine, job.names, job.prepare, job.reading, batch=job.batch, skip=finished, asked=job.asked)
     batches = with_bar(results, len(job.names), finished, lambda: count_items(job.names, job.reading))
     with Interrupts() as interrupts, _closing(results, say_kept), contextlib.closing(batches):
@@ -130,7 +132,9 @@ def _consume(job: Job, outcome: Outcome, keep: Keep, finished: int, say_kept: Ca
                         raise result.error
                     record = {"name": result.name, "error": str(result.error)}
                 else:
-                    result, record = _drawn(job, result, describe(result, job.labels, job.top, slides=slides))
+                    result, record = _drawn(
+                        job, result, describe(result, job.labels, job.top, slides=slides, heat_map=heat_map)
+                    )
                 with interrupts.held():
                     keep(result, record)
                 count += 1

@@ -125,10 +125,16 @@ _CLEAN_UP: Pipeline = (
 # What a network needs whose proof fails without it: the engine rounds more than PyTorch does there.
 _CAREFUL: Pipeline = (ExpandInstancenorm(), MeanByRows())
 
+_FRAMES: tuple[Rewrite, ...] = (Conv3dTo2d(), MergeFrames(), MergeReshapes(), Pool3dTo2d(), ConcatFrames())
+
 # What only some engines understand comes last, so that every law above sees standard operators.
 _LOWER: dict[str, Pipeline] = {
     "onnxruntime": (FuseActivation(),),
-    "cpu": (FuseActivation(), SplitConv(), (Conv3dTo2d(), MergeFrames(), Pool3dTo2d(), ConcatFrames())),
+    "cpu": (
+        FuseActivation(),
+        SplitConv(),
+        (MergeReshapes(), Conv3dTo2d(), MergeFrames(), Pool3dTo2d(), ConcatFrames()),
+    ),
     "portable": (),
 }
 

@@ -15,7 +15,14 @@ from cnnc_runtime.errors import InvalidInputError
 __all__ = ["describe", "is_scores"]
 
 
-def describe(result: Result, labels: Sequence[str] = (), top: int = 5, *, slides: bool = False) -> dict[str, Any]:
+def describe(
+    result: Result,
+    labels: Sequence[str] = (),
+    top: int = 5,
+    *,
+    slides: bool = False,
+    heat_map: str | None = None,
+) -> dict[str, Any]:
     """As plain JSON values: `{"name", "outputs": {name: ...}}`.
 
     An output with one axis of several values counts as class scores: `{"shape", "scores", "top"}`. `top` has
@@ -25,18 +32,22 @@ def describe(result: Result, labels: Sequence[str] = (), top: int = 5, *, slides
     (`is_class_map`), `shares` says of the classes that win most places, `{"index", "label", "share"}`; of a classifier
     that `slides` over larger images, `scores` and `top` say of the highest scores anywhere, and their `place`.
 
-    Labels name the classes of the outputs that have as many; a second head of another size has none.
+    Labels name the classes of the outputs that have as many; a second head of another size has none. The output
+    `heat_map` is of no classes, whatever its shape.
 
     Raises:
         InvalidInputError: there are labels, but no output has so many classes.
     """
-    classes = {len(array) for array in result.outputs.values() if is_scores(array) or _is_map(array)}
+    scored = [array for name, array in result.outputs.items() if name != heat_map]
+    classes = {len(array) for array in scored if is_scores(array) or _is_map(array)}
     if labels and classes and len(labels) not in classes:
         raise InvalidInputError(
             f"{len(labels)} labels for {' and '.join(map(str, sorted(classes)))} classes: give one label a class"
         )
     outputs = {
-        name: _describe(array, labels if array.ndim and len(labels) == len(array) else (), top, slides)
+        name: _extent(array)
+        if name == heat_map
+        else _describe(array, labels if array.ndim and len(labels) == len(array) else (), top, slides)
         for name, array in result.outputs.items()
     }
     return {"name": result.name, "outputs": outputs}
@@ -53,16 +64,23 @@ def _is_map(array: NDArray[Any]) -> bool:
 
 def _describe(array: NDArray[Any], labels: Sequence[str], top: int, slides: bool) -> dict[str, Any]:
     values = array.astype(np.float64)
+    if np.isfinite(values).all():
+        summary: dict[str, Any] = {"shape": list(array.shape)}
+        if is_scores(array):
+            return summary | _classes(values, labels, top)
+        if slides and _is_map(array):
+            return summary | highest_places(values, labels, top)
+        if is_class_map(array, labels):
+            return {**_extent(array), "shares": class_shares(array, labels, top)}
+    return _extent(array)
+
+
+def _extent(array: NDArray[Any]) -> dict[str, Any]:
+    values = array.astype(np.float64)
     finite = values[np.isfinite(values)]
     summary: dict[str, Any] = {"shape": list(array.shape)}
     if finite.size < values.size:
         summary["non_finite"] = int(values.size - finite.size)
-    if is_scores(array) and finite.size == values.size:
-        return summary | _classes(values, labels, top)
-    if slides and _is_map(array) and finite.size == values.size:
-        return summary | highest_places(values, labels, top)
-    if is_class_map(array, labels) and finite.size == values.size:
-        summary["shares"] = class_shares(array, labels, top)
     extent = {"min": finite.min(), "max": finite.max(), "mean": finite.mean()} if finite.size else {}
     return summary | {key: float(extent[key]) if extent else None for key in ("min", "max", "mean")}
 

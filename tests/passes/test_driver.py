@@ -66,7 +66,8 @@ def test_pass_names_are_those_of_their_files() -> None:
         folder = "laws." if isinstance(step, Rewrite) else ""
         assert type(step).__module__ == f"cnnc_passes.{folder}{name.replace('-', '_')}"
     assert list(named_passes())[:3] == ["infer-shapes", "explicit-pads", "constant-reshape"]
-    assert list(named_passes())[-1] == "fuse-activation"
+    for target, last in (("onnxruntime", "fuse-activation"), ("cpu", "concat-frames")):
+        assert list(named_passes(pipeline_for(target)))[-1] == last
 
 
 def test_every_law_is_stated_on_the_first_line_of_its_file() -> None:

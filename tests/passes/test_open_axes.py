@@ -58,7 +58,6 @@ def test_reshapes_that_name_the_sizes(batch: int | str) -> None:
     np.testing.assert_array_equal(run(after, 1, 3, 8, 10), run(before, 1, 3, 8, 10))
     large = run(after, 1, 3, 12, 10)
     assert large.shape == (1, 6, 6, 5)
-    np.testing.assert_allclose(large[:, [0, 2, 4, 1, 3, 5]].sum(), large.sum(), rtol=1e-6)
     onnx.checker.check_model(after)
 
 

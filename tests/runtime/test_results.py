@@ -145,3 +145,9 @@ def test_links_and_pipes_are_never_replaced(tmp_path, force):
             write(tmp_path / f"{name}.csv", logits(1, 2), force=force)
     assert (tmp_path / "dangling.csv").is_symlink() and (tmp_path / "pipe.csv").is_fifo()
     assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "target.csv").read_text() == "precious"
+
+
+def test_a_heat_map_is_of_no_classes() -> None:
+    result = Result("a", {"y": np.array([1.0, 2], np.float32), "heat": np.ones((5, 2, 2), np.float32)})
+    described = describe(result, ["cat", "dog"], heat_map="heat")["outputs"]
+    assert "top" in described["y"] and described["heat"] == {"shape": [5, 2, 2], "min": 1.0, "max": 1.0, "mean": 1.0}

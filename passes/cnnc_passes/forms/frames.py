@@ -26,9 +26,12 @@ def split_frames(clip: ir.Value, output: ir.Value) -> tuple[list[ir.Node], list[
     """The nodes that take a clip apart, and its frames; constants are named after `output`."""
     count = frame_count(clip)
     assert count is not None
+    axes = new_constant(output, "time", np.array([TIME], np.int64))
+    if count == 1:
+        only = ir.node("Squeeze", [clip, axes])
+        return [only], [only.outputs[0]]
     sizes = new_constant(output, "frames", np.ones(count, np.int64))
     split = ir.node("Split", [clip, sizes], {"axis": TIME}, num_outputs=count)
-    axes = new_constant(output, "time", np.array([TIME], np.int64))
     squeezed = [ir.node("Squeeze", [piece, axes]) for piece in split.outputs]
     return [split, *squeezed], [node.outputs[0] for node in squeezed]
 
@@ -36,14 +39,19 @@ def split_frames(clip: ir.Value, output: ir.Value) -> tuple[list[ir.Node], list[
 def join_frames(frames: Sequence[ir.Value], like: ir.Node) -> list[ir.Node]:
     """The nodes that make a clip of frames, in the place of what `like` computes; the last one gives it."""
     axes = new_constant(like.outputs[0], "time", np.array([TIME], np.int64))
-    raised = [ir.node("Unsqueeze", [frame, axes]) for frame in frames]
     metadata = dict(like.metadata_props)
+    if len(frames) == 1:
+        return [ir.node("Unsqueeze", [frames[0], axes], name=like.name, metadata_props=metadata)]
+    raised = [ir.node("Unsqueeze", [frame, axes]) for frame in frames]
     pieces = [node.outputs[0] for node in raised]
     return [*raised, ir.node("Concat", pieces, {"axis": TIME}, name=like.name, metadata_props=metadata)]
 
 
 def joined_frames(clip: ir.Value | None) -> list[ir.Value] | None:
     """The frames that a clip was just made of, one an index along T; None where it was made otherwise."""
+    only = producer(clip, "Unsqueeze")
+    if only is not None and frame_count(clip) == 1 and _is_time(only.inputs[1]) and only.inputs[0] is not None:
+        return [only.inputs[0]]
     join = producer(clip, "Concat")
     if join is None or join.attributes.get_int("axis", 0) != TIME or frame_count(clip) != len(join.inputs):
         return None
