@@ -119,7 +119,6 @@ def test_what_cannot_be_drawn_is_said(folder: Path, arguments: tuple[str, ...], 
     ("options", "message"),
     [
         (("--explain", "heat"), "give cam, gradcam or gradcam:LAYER"),
-        (("--explain", "gradcam:cnov"), "no layer is named 'cnov': did you mean conv"),
         (("--explain-class", "input"), "add --explain gradcam"),
     ],
 )

@@ -40,16 +40,16 @@ _SMOOTH = frozenset(  # of the operators of a gradient; others, as comparisons, 
         "Conv",
         "ConvTranspose",
         "Div",
+        "Erf",
         "Exp",
         "Expand",
         "Flatten",
         "Gemm",
-        "MatMul",
-        "Mul",
-        "Neg",
+        "Identity",
+        "Log",
     }
-    | {"Pad", "Pow", "ReduceMean", "ReduceSum", "Reshape", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt"}
-    | {"Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze"}
+    | {"MatMul", "Mul", "Neg", "Pad", "Pow", "Reciprocal", "ReduceMean", "ReduceSum", "Reshape", "Resize", "Shape"}
+    | {"Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Tile", "Transpose", "Unsqueeze"}
 )
 _PREPARE = (
     common.InlinePass(),
