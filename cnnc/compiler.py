@@ -32,7 +32,7 @@ from cnnc_passes.driver import Instance
 from cnnc_passes.pipeline import Report, Target
 from cnnc_runtime.engine import Engine
 from cnnc_runtime.errors import UnsupportedModelError, UsageError, VerificationError
-from cnnc_runtime.explanation import Explanation
+from cnnc_runtime.maps.explanation import Explanation
 from cnnc_runtime.metadata import Metadata
 from cnnc_runtime.preprocessing import Preprocessing
 

@@ -72,9 +72,11 @@ def open_embedded(reopen: Reopen, preprocessing: Preprocessing) -> Frontend:
         plain = reopen()  # the network alone: what is before it is not PyTorch's
         return plain.first_departure(plain.model, {**feed, name: _prepared(feed[name], outside, dtype)})
 
-    _prepend(front.model, old, outside)
+    embedded = front.model.clone()  # the oracle of an .onnx file reads the network's own graph, later
+    _prepend(embedded, next(value for value in embedded.graph.inputs if value.name == name), outside)
     return dataclasses.replace(
         front,
+        model=embedded,
         inputs=_image_inputs(front.inputs, name),
         oracle=lambda: EmbeddedOracle(oracle(), name, outside, dtype),
         first_departure=departure,

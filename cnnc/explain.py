@@ -16,7 +16,7 @@ from cnnc.verify.inputs import cases_for
 from cnnc_passes.explain import CLASS_INPUT, METHODS, HeatMap, Method, add_heat_map
 from cnnc_runtime.engine import Engine
 from cnnc_runtime.errors import UnsupportedModelError, UsageError
-from cnnc_runtime.explanation import Explanation
+from cnnc_runtime.maps.explanation import Explanation
 
 __all__ = ["Reopen", "explaining", "open_explained", "parse_explain", "reopen_explained"]
 

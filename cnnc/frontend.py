@@ -18,7 +18,7 @@ from cnnc.torch_extra import require_torch
 from cnnc.verify import Inputs, OnnxOracle, Oracle, TorchOracle
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_runtime.errors import CnncError, InvalidInputError, UnsupportedModelError, UsageError
-from cnnc_runtime.explanation import Explanation
+from cnnc_runtime.maps.explanation import Explanation
 from cnnc_runtime.probe import is_certified, probe
 
 if TYPE_CHECKING:

@@ -129,7 +129,7 @@ def _call_factory(spec: str, kwargs: dict[str, Any]) -> nn.Module:
     if not callable(factory):
         raise InvalidInputError(f"{spec} is a {type(factory).__name__}, not a Module class or a function returning one")
     with users_code(spec):
-        module = factory(**kwargs)
+        module = _built(factory, kwargs)
     if not isinstance(module, nn.Module):
         raise InvalidInputError(f"{spec} returned a {type(module).__name__}, not a torch.nn.Module")
     return module
@@ -163,6 +163,15 @@ def _import_file(path: Path, name: str) -> ModuleType:
             f"{path} imports from the package that it is in: name it {dotted}:{name}, from the folder {folder}"
         ) from error
     return module
+
+
+def _built(factory: Callable[..., Any], kwargs: dict[str, Any]) -> Any:
+    """What the factory returns; opened again, an untrained network has the same weights."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return factory(**kwargs)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from cnnc_runtime import Engine, Preprocessing
-    from cnnc_runtime.drawing import Draw
+    from cnnc_runtime.maps.drawing import Draw
 
 __all__ = ["Pictures", "class_for", "draws_for", "picture_options", "pictures_from"]
 
@@ -88,18 +88,18 @@ def draws_for(
         OutputError: a folder cannot be made.
     """
     if asked.explain_out is not None:
-        from cnnc_runtime.explained import draw_explanation, explanation_of
-        from cnnc_runtime.picture_files import PictureFiles
+        from cnnc_runtime.maps.explained import draw_explanation, explanation_of
+        from cnnc_runtime.maps.picture_files import PictureFiles
 
         explanation = explanation_of(engine)
         draw = draw_explanation(PictureFiles(_made(asked.explain_out), names), explanation, prepare)
         return [*draws_for(dataclasses.replace(asked, explain_out=None), engine, names, prepare, labels), draw]
     if asked.mask_out is None and asked.heat_out is None:
         return []
-    from cnnc_runtime.drawing import draw_heat, draw_masks, map_output
-    from cnnc_runtime.heat import class_index
-    from cnnc_runtime.picture_files import PictureFiles
-    from cnnc_runtime.windows import Windows
+    from cnnc_runtime.maps.drawing import draw_heat, draw_masks, map_output
+    from cnnc_runtime.maps.heat import class_index
+    from cnnc_runtime.maps.picture_files import PictureFiles
+    from cnnc_runtime.maps.windows import Windows
 
     output = map_output(engine.outputs)
     classes = next(spec.shape[1] for spec in engine.outputs if spec.name == output)
@@ -127,7 +127,7 @@ def class_for(asked: Pictures, engine: Engine, labels: Sequence[str]) -> int | N
 
     explanation = engine.metadata.explanation if engine.metadata is not None else None
     if explanation is not None:
-        from cnnc_runtime.explained import ask_class
+        from cnnc_runtime.maps.explained import ask_class
 
         return ask_class(explanation, asked.heat_class, labels)
     if asked.heat_class is not None and asked.heat_out is None:

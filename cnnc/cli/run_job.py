@@ -18,7 +18,7 @@ from cnnc.cli.run_progress import Skipped, rate, with_bar
 
 if TYPE_CHECKING:
     from cnnc_runtime import Engine, Failure, Preprocessing, Result
-    from cnnc_runtime.drawing import Draw
+    from cnnc_runtime.maps.drawing import Draw
     from cnnc_runtime.media import Reading
     from cnnc_runtime.pipeline.journal import Journal
     from cnnc_runtime.pipeline.stream import Results
@@ -113,10 +113,10 @@ def run_job(job: Job, *, collect: bool) -> Outcome:
 
 def _consume(job: Job, outcome: Outcome, keep: Keep, finished: int, say_kept: Callable[[], None]) -> None:
     from cnnc_runtime import Failure
+    from cnnc_runtime.maps.windows import Windows
     from cnnc_runtime.pipeline.stream import stream
     from cnnc_runtime.pipeline.tasks import count_items
     from cnnc_runtime.results import describe
-    from cnnc_runtime.windows import Windows
 
     start, count, skipped = time.monotonic(), 0, Skipped()
     slides = Windows.of(job.engine.metadata) is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -38,22 +38,24 @@ def print_tables(report: dict[str, Any]) -> None:
     click.echo(f"ran on {report['provider']}{scores}")
 
 
-def _class_rows(outputs: list[tuple[str, str, dict[str, Any]]], many: bool) -> Iterator[tuple[str, ...]]:
+def _rows(
+    outputs: list[tuple[str, str, dict[str, Any]]], many: bool, entries: str, said: Callable[[dict[str, Any]], str]
+) -> Iterator[tuple[str, ...]]:
+    """A row a class; the item is named in its first one."""
     for item, name, out in outputs:
         title = f"{item} {name}" if many else item
-        for entry in out["top"]:
+        for entry in out[entries]:
             label = entry["label"] if entry["label"] is not None else f"class {entry['index']}"
-            yield title, label, f"{entry['score']:.4f}"
+            yield title, label, said(entry)
             title = ""
+
+
+def _class_rows(outputs: list[tuple[str, str, dict[str, Any]]], many: bool) -> Iterator[tuple[str, ...]]:
+    return _rows(outputs, many, "top", lambda entry: f"{entry['score']:.4f}")
 
 
 def _share_rows(outputs: list[tuple[str, str, dict[str, Any]]], many: bool) -> Iterator[tuple[str, ...]]:
-    for item, name, out in outputs:
-        title = f"{item} {name}" if many else item
-        for entry in out["shares"]:
-            label = entry["label"] if entry["label"] is not None else f"class {entry['index']}"
-            yield title, label, f"{100 * entry['share']:.1f} %"
-            title = ""
+    return _rows(outputs, many, "shares", lambda entry: f"{100 * entry['share']:.1f} %")
 
 
 def _extent_rows(outputs: list[tuple[str, str, dict[str, Any]]], many: bool) -> Iterator[tuple[str, ...]]:

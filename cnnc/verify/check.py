@@ -15,7 +15,7 @@ from cnnc.verify.inputs import Case, Inputs, cases_for, frames_for, more_cases, 
 from cnnc.verify.oracle import Oracle
 from cnnc.verify.sequence import FedBack
 from cnnc_runtime.errors import CnncError, UnsupportedModelError, VerificationError
-from cnnc_runtime.explanation import Explanation
+from cnnc_runtime.maps.explanation import Explanation
 
 __all__ = ["Expected", "Reference", "refer", "verify"]
 

@@ -20,7 +20,7 @@ import numpy as np
 from cnnc.verify.inputs import Case, Inputs
 from cnnc.verify.tolerance import accepts, items_of, scales_of
 from cnnc_runtime.errors import VerificationError
-from cnnc_runtime.explanation import Explanation
+from cnnc_runtime.maps.explanation import Explanation
 
 __all__ = ["HeatMaps", "Run", "neighbors"]
 

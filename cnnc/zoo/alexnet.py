@@ -41,6 +41,19 @@ class AlexNet(nn.Module):
         return scores
 
 
+def last_convolutions() -> list[nn.Module]:
+    """The third to fifth convolution of the two towers, and the pooling after them; CaffeNet's too."""
+    return [
+        nn.Conv2d(256, 384, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),
+        nn.ReLU(),
+        nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),
+    ]
+
+
 class AlexNet2012(nn.Module):
     """The paper's AlexNet: two towers, as groups of the 2nd, 4th and 5th convolution, and response normalization.
 
@@ -59,13 +72,7 @@ class AlexNet2012(nn.Module):
             nn.ReLU(),
             _response_norm(),
             nn.MaxPool2d(3, stride=2),
-            nn.Conv2d(256, 384, kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),
-            nn.ReLU(),
-            nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2),
-            nn.ReLU(),
-            nn.MaxPool2d(3, stride=2),
+            *last_convolutions(),
         )
         self.classifier = _classifier(num_classes)
 

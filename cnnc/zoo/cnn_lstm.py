@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from cnnc.zoo.alexnet import last_convolutions
+
 _HIDDEN = 256
 
 
@@ -47,13 +49,7 @@ class CNNLSTM(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(3, stride=2),
             nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1),
-            nn.Conv2d(256, 384, kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),
-            nn.ReLU(),
-            nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2),
-            nn.ReLU(),
-            nn.MaxPool2d(3, stride=2),
+            *last_convolutions(),
         )
         self.fc6 = nn.Sequential(nn.Linear(256 * 6 * 6, 4096), nn.ReLU(), nn.Dropout())
         self.lstm = LSTM(4096, _HIDDEN)

@@ -19,6 +19,7 @@ from cnnc_runtime.computation import Computation
 from cnnc_runtime.errors import CnncError, InvalidInputError, UsageError
 from cnnc_runtime.feeds import Checker, all_finite
 from cnnc_runtime.gpu.tensorrt_cache import seal
+from cnnc_runtime.maps.windows import with_room
 from cnnc_runtime.metadata import Metadata
 from cnnc_runtime.opening import open_model
 from cnnc_runtime.providers import GpuOptions
@@ -27,7 +28,6 @@ from cnnc_runtime.session import Optimization
 from cnnc_runtime.shapes import read_shapes, smallest_shapes
 from cnnc_runtime.stream import in_batches
 from cnnc_runtime.tensors import TensorSpec
-from cnnc_runtime.windows import with_room
 
 __all__ = ["Array", "Engine", "load"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cnnc_runtime.errors import InvalidInputError
-from cnnc_runtime.explanation import Explanation
+from cnnc_runtime.maps.explanation import Explanation
 from cnnc_runtime.preprocessing import Preprocessing
 
 __all__ = ["Metadata"]

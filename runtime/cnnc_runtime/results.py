@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc_runtime.batch import Result
-from cnnc_runtime.class_maps import class_shares, highest_places, is_class_map
 from cnnc_runtime.errors import InvalidInputError
+from cnnc_runtime.maps.class_maps import class_shares, highest_places, is_class_map
 
 __all__ = ["describe", "is_scores"]
 

@@ -37,6 +37,18 @@ def operators(path: Path) -> list[str]:
     return [node.op_type for node in onnx.load(path).graph.node]
 
 
+def test_preprocessing_goes_into_an_onnx_file_too(tmp_path: Path) -> None:
+    cnnc.compile(Stem(1), torch.zeros(1, 3, 12, 10), output=tmp_path / "plain.onnx", device="cpu", target="portable")
+    compiled = cnnc.compile(
+        str(tmp_path / "plain.onnx"), preprocessing=IMAGENET, embed_preprocessing=True, device="cpu"
+    )
+    assert compiled.report.certificate is not None
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 10, 3), np.uint8)
+    with compiled.engine("cpu") as engine, load(tmp_path / "plain.onnx", device="cpu") as plain:
+        want = plain.run(IMAGENET.normalized(pixels))
+        np.testing.assert_allclose(engine.run(pixels), want, atol=1e-5 * np.abs(want).max())
+
+
 def test_the_axes_of_the_image_are_found_behind_its_arithmetic(tmp_path: Path) -> None:
     """Receptive fields are those of the network on its own, though height and width are axes 1 and 2 of the input."""
     fields = []

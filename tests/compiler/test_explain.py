@@ -17,7 +17,7 @@ from cnnc.zoo import ZOO, build
 from cnnc_passes.gradient.rules import RULES
 from cnnc_runtime import Preprocessing, load
 from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError, UsageError, VerificationError
-from cnnc_runtime.explanation import Explanation
+from cnnc_runtime.maps.explanation import Explanation
 
 LIMIT = 1e-4
 SLOW = (

@@ -8,7 +8,7 @@ import pytest
 from cnnc.verify.heat_maps import HeatMaps, neighbors
 from cnnc.verify.inputs import Case, Inputs
 from cnnc_runtime.errors import VerificationError
-from cnnc_runtime.explanation import Explanation
+from cnnc_runtime.maps.explanation import Explanation
 
 
 def test_a_top_class_that_rounding_decides_is_left_out_and_counted() -> None:

@@ -139,3 +139,13 @@ def test_what_cannot_be_found_is_named(source: str, error: type[Exception], mess
 def test_onnx_files_take_no_weights() -> None:
     with pytest.raises(UsageError, match="has its weights inside"):
         resolve("net.onnx", weights="net.pt")
+
+
+def test_an_untrained_network_has_the_same_weights_when_it_is_opened_again(tmp_path: Path) -> None:
+    """Else a search for where the export departs would compare two networks; the caller's random state stays."""
+    (tmp_path / "net.py").write_text("from torch import nn\n\n\ndef net():\n    return nn.Linear(3, 2)\n")
+    state = torch.random.get_rng_state()
+    first, second = (resolve(f"{tmp_path / 'net.py'}:net").module for _ in range(2))
+    assert first is not None and second is not None
+    assert torch.equal(first.weight, second.weight)
+    assert torch.equal(torch.random.get_rng_state(), state)

@@ -1,203 +1,25 @@
-"""gpu="measured" on a played GPU: sessions of the CPU whose runs move a clock by what the test says."""
+"""gpu="measured": the choice in an engine, and how it is kept, on a played GPU."""
 
 import json
 import logging
 import os
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from cnnc_runtime import GpuOptions, Metadata, errors, load
+from cnnc_runtime import GpuOptions, errors, load
 from cnnc_runtime.errors import DeviceError, InvalidInputError, UsageError
-from cnnc_runtime.gpu import candidates as gpu_candidates
 from cnnc_runtime.gpu import choice as gpu_choice
-from cnnc_runtime.gpu.candidates import choose
-from cnnc_runtime.providers import CPU, Device
+from cnnc_runtime.providers import CPU
 from cnnc_runtime.session import open_session
-from tests.runtime.models import add, channel_means, relu
-
-CUDA = Device("cuda")
-
-
-def label(gpu: GpuOptions) -> str:
-    return gpu.convolution_search + (", nhwc" if gpu.nhwc else "")
-
-
-class FakeGpu:
-    """A machine on which a run of a candidate takes `latency[label]` (else 100) microseconds.
-
-    `faults`: by label, `opening` and `running` fail, `late` fails in the second round, `wrong` gives other outputs,
-    `noisy` other ones within rounding.
-    """
-
-    def __init__(self) -> None:
-        self.now = 0
-        self.latency: dict[str, int] = {}
-        self.faults: dict[str, str] = {}
-        self.opened: list[str] = []
-        self.runs: dict[str, list[tuple[int, ...]]] = {}
-        self.order: list[str] = []
-        self.search = 0  # microseconds of a candidate's first run
-
-    def open(self, model, gpu: GpuOptions):
-        name = label(gpu)
-        self.opened.append(name)
-        if self.faults.get(name) == "opening":
-            raise DeviceError("CUDNN_STATUS_NOT_SUPPORTED")
-        session, _ = open_session(model, "net", CPU, 1, "all")
-        return SimpleNamespace(
-            played=name,
-            run=session.run,
-            get_inputs=session.get_inputs,
-            get_outputs=session.get_outputs,
-            get_modelmeta=session.get_modelmeta,
-            get_providers=lambda: ["CUDAExecutionProvider"],
-        )
-
-    def bind(self, session, inputs, outputs, device, index):
-        assert (device, index) == ("cuda", 0)
-        return SimpleNamespace(run=lambda feed: self.run(session, feed), run_tensors=None)
-
-    def run(self, session, feed):
-        name = session.played
-        seen = self.runs.setdefault(name, [])
-        self.now += self.latency.get(name, 100) + (0 if seen else self.search)
-        seen.append(next(iter(feed.values())).shape)
-        self.order.append(name)
-        fault = self.faults.get(name)
-        if fault == "running" or (fault == "late" and len(seen) > 3 + 10):
-            raise RuntimeError("CUDNN failure 8: EXECUTION_FAILED")
-        outputs = session.run(None, feed)
-        return [out * {"wrong": 1.01, "noisy": 1.00001}.get(fault, 1) for out in outputs]
-
-
-@pytest.fixture
-def played(monkeypatch) -> FakeGpu:
-    """The runtime believes that it has a GPU, and that the driver says which."""
-    machine = FakeGpu()
-    monkeypatch.setattr(gpu_candidates, "perf_counter", lambda: machine.now)
-    for constant, value in (("_ROUNDS", 5), ("_RUNS", 10), ("_TURN", 10**6)):
-        monkeypatch.setattr(gpu_candidates, constant, value)
-    monkeypatch.setattr(gpu_candidates, "Binding", machine.bind)
-    monkeypatch.setattr("cnnc_runtime.executor.Binding", machine.bind)
-    monkeypatch.setattr(
-        "cnnc_runtime.opening.open_session", lambda model, name, on, gpu=None, **_: (machine.open(model, gpu), CUDA)
-    )
-    monkeypatch.setattr(gpu_choice, "driver_and_gpus", lambda: "driver 1, GPU A")
-    monkeypatch.setattr(gpu_choice, "_may_work", lambda device: True)
-    monkeypatch.delenv("CNNC_CACHE", raising=False)
-    return machine
+from tests.runtime.gpu_player import CUDA
+from tests.runtime.models import channel_means, relu
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNC_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "gpu"
-
-
-def measure(gpu: FakeGpu, shapes=None, model: bytes | None = None):
-    model = model or channel_means()
-    return choose(lambda options: gpu.open(model, options), CUDA, "net", GpuOptions(), shapes)
-
-
-def test_the_fastest_is_taken(played):
-    played.latency = {"heuristic": 90, "default, nhwc": 50, "exhaustive, nhwc": 60}
-    choice = measure(played)
-    assert choice.gpu == GpuOptions(convolution_search="default", nhwc=True)
-    assert choice.seconds == {
-        "exhaustive": 100,
-        "heuristic": 90,
-        "default": 100,
-        "exhaustive, nhwc": 60,
-        "heuristic, nhwc": 100,
-        "default, nhwc": 50,
-    }
-
-
-@pytest.mark.parametrize(("microseconds", "chosen"), [(9801, "exhaustive"), (9800, "heuristic"), (10001, "exhaustive")])
-def test_another_than_the_default_has_to_save_2_percent(played, microseconds, chosen):
-    played.latency = dict.fromkeys(("exhaustive", "default"), 10000) | {"heuristic": microseconds}
-    played.faults = {f"{search}, nhwc": "opening" for search in ("exhaustive", "heuristic", "default")}
-    assert measure(played).gpu == GpuOptions(convolution_search=chosen)
-
-
-@pytest.mark.parametrize("fault", ["opening", "running", "late", "wrong"])
-def test_a_candidate_that_fails_or_is_wrong_is_dropped(played, caplog, fault):
-    played.latency = {"heuristic, nhwc": 10, "heuristic": 50}
-    played.faults = {"heuristic, nhwc": fault}
-    with caplog.at_level(logging.DEBUG, logger="cnnc"):
-        choice = measure(played)
-    assert choice.gpu == GpuOptions(convolution_search="heuristic") and "heuristic, nhwc" not in choice.seconds
-    (record,) = caplog.records
-    assert record.levelname == "DEBUG" and record.message.startswith("not considered: heuristic, nhwc: ")
-
-
-def test_rounding_is_no_difference(played):
-    played.latency, played.faults = {"default": 10}, {"default": "noisy"}
-    assert measure(played).gpu.convolution_search == "default"
-
-
-@pytest.mark.parametrize("fault", ["running", "late"])
-def test_without_the_default_nothing_is_chosen(played, caplog, fault):
-    played.faults = {"exhaustive": fault}
-    assert measure(played) is None
-    (record,) = caplog.records
-    assert record.levelname == "WARNING" and "takes the default, as measuring failed: CUDNN failure 8" in record.message
-
-
-def test_what_the_default_cannot_open_is_the_callers_error(played):
-    played.faults = {"exhaustive": "opening"}
-    with pytest.raises(DeviceError, match="NOT_SUPPORTED"):
-        measure(played)
-
-
-def test_candidates_take_turns_and_first_runs_do_not_count(played):
-    played.search = 10**9
-    assert set(measure(played).seconds.values()) == {100}
-    names = list(played.runs)
-    warm, timed = played.order[: 6 * 3], played.order[6 * 3 :]
-    assert warm == [name for name in names for _ in range(3)]
-    assert timed == [name for turn in range(5) for name in names[turn:] + names[:turn] for _ in range(10)]
-
-
-def test_a_slow_net_is_run_once_a_round(played):
-    played.latency = {"heuristic": 2 * 10**6}
-    measure(played)
-    assert len(played.runs["heuristic"]) == 3 + 5 and len(played.runs["default"]) == 3 + 50
-
-
-def test_the_median_leaves_out_what_disturbs(played, monkeypatch):
-    run = played.run
-
-    def disturbed(session, feed):
-        played.now += 10**5 * (len(played.order) % 7 == 0)
-        return run(session, feed)
-
-    monkeypatch.setattr(played, "run", disturbed)
-    assert set(measure(played).seconds.values()) == {100}
-
-
-def test_shapes_are_those_given_or_else_the_smallest(played):
-    seconds = measure(played, [(2, 3, 8, 8), (5, 3, 8, 8)]).seconds
-    assert set(played.runs["default"]) == {(2, 3, 8, 8), (5, 3, 8, 8)} and set(seconds.values()) == {200}
-    played.runs.clear()
-    measure(played)
-    assert set(played.runs["default"]) == {(1, 3, 8, 8)}
-    measure(played, {"a": (1, 4), "b": (1, 4)}, add())
-    with pytest.raises(UsageError, match="say which `shapes`"):
-        measure(played, None, channel_means(side="s"))
-    with pytest.raises(UsageError, match="expects shape"):
-        measure(played, (1, 4, 8, 8))
-
-
-def test_inputs_are_within_the_range_the_net_was_compiled_for(played, monkeypatch):
-    feeds = []
-    run = played.run
-    monkeypatch.setattr(played, "run", lambda session, feed: feeds.append(feed["x"]) or run(session, feed))
-    metadata = Metadata(version="1", source="s", target="portable", input_ranges={"x": (-3.0, -2.0)})
-    measure(played, None, channel_means(metadata=metadata))
-    assert all(x.min() >= -3 and x.max() <= -2 and np.ptp(x) > 0.5 for x in feeds)
 
 
 def start(model: bytes | None = None, **options) -> GpuOptions:

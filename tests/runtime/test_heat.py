@@ -8,11 +8,11 @@ import pytest
 from cnnc_runtime import Metadata, Preprocessing
 from cnnc_runtime.batch import Result
 from cnnc_runtime.errors import InvalidInputError, UsageError
-from cnnc_runtime.geometry import place
-from cnnc_runtime.heat import class_index, heat_of, spread
-from cnnc_runtime.overlay import heat_colors, overlay
+from cnnc_runtime.maps.geometry import place
+from cnnc_runtime.maps.heat import class_index, heat_of, spread
+from cnnc_runtime.maps.overlay import heat_colors, overlay
+from cnnc_runtime.maps.windows import Windows
 from cnnc_runtime.results import describe
-from cnnc_runtime.windows import Windows
 
 WINDOWS = Windows((32, 32), (4, 8))
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from cnnc_runtime import Preprocessing
-from cnnc_runtime.class_maps import class_shares, is_class_map
 from cnnc_runtime.errors import OutputError, UnsupportedModelError
-from cnnc_runtime.geometry import place
-from cnnc_runtime.masks import VOID, class_mask, fit_mask, voc_palette, write_mask
-from cnnc_runtime.picture_files import PictureFiles
+from cnnc_runtime.maps.class_maps import class_shares, is_class_map
+from cnnc_runtime.maps.geometry import place
+from cnnc_runtime.maps.masks import VOID, class_mask, fit_mask, voc_palette, write_mask
+from cnnc_runtime.maps.picture_files import PictureFiles
 
 
 def bright_square(height: int, width: int, box: tuple[int, int, int, int]) -> Image.Image:

@@ -11,11 +11,11 @@ from PIL import Image
 
 from cnnc_runtime import Preprocessing, Result
 from cnnc_runtime.errors import InvalidInputError, UsageError
-from cnnc_runtime.explained import ask_class, draw_explanation
-from cnnc_runtime.explanation import Explanation
+from cnnc_runtime.maps.explained import ask_class, draw_explanation
+from cnnc_runtime.maps.explanation import Explanation
+from cnnc_runtime.maps.overlay import heat_colors, overlay
+from cnnc_runtime.maps.picture_files import PictureFiles
 from cnnc_runtime.metadata import Metadata
-from cnnc_runtime.overlay import heat_colors, overlay
-from cnnc_runtime.picture_files import PictureFiles
 
 SAID = Explanation("gradcam", "layer4", "heat_map", "y", 10)
 

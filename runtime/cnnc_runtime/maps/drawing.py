@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from cnnc_runtime.batch import Result
 from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError
-from cnnc_runtime.geometry import Placement, place
-from cnnc_runtime.heat import class_index, heat_of, spread
-from cnnc_runtime.masks import class_mask, fit_mask, write_mask
-from cnnc_runtime.overlay import heat_colors, overlay, write_picture
-from cnnc_runtime.picture_files import PictureFiles, original
+from cnnc_runtime.maps.geometry import Placement, place
+from cnnc_runtime.maps.heat import class_index, heat_of, spread
+from cnnc_runtime.maps.masks import class_mask, fit_mask, write_mask
+from cnnc_runtime.maps.overlay import heat_colors, overlay, write_picture
+from cnnc_runtime.maps.picture_files import PictureFiles, original
+from cnnc_runtime.maps.windows import Windows
 from cnnc_runtime.preprocessing import Preprocessing
 from cnnc_runtime.tensors import TensorSpec
-from cnnc_runtime.windows import Windows
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnc_runtime.class_maps import place_probabilities
 from cnnc_runtime.errors import UsageError
-from cnnc_runtime.geometry import Placement
-from cnnc_runtime.windows import Windows
+from cnnc_runtime.maps.class_maps import place_probabilities
+from cnnc_runtime.maps.geometry import Placement
+from cnnc_runtime.maps.windows import Windows
 
 __all__ = ["class_index", "heat_of", "spread"]
 

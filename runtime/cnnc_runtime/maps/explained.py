@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnnc_runtime.batch import Result
-from cnnc_runtime.drawing import Draw
 from cnnc_runtime.engine import Engine
 from cnnc_runtime.errors import InvalidInputError, UsageError
-from cnnc_runtime.explanation import Explanation
-from cnnc_runtime.geometry import place
-from cnnc_runtime.heat import class_index, spread
-from cnnc_runtime.overlay import heat_colors, overlay, write_picture
-from cnnc_runtime.picture_files import PictureFiles, original
+from cnnc_runtime.maps.drawing import Draw
+from cnnc_runtime.maps.explanation import Explanation
+from cnnc_runtime.maps.geometry import place
+from cnnc_runtime.maps.heat import class_index, spread
+from cnnc_runtime.maps.overlay import heat_colors, overlay, write_picture
+from cnnc_runtime.maps.picture_files import PictureFiles, original
 from cnnc_runtime.preprocessing import Preprocessing
 
 __all__ = ["ask_class", "draw_explanation", "explanation_of"]

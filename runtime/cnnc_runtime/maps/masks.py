@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc_runtime.errors import OutputError, UnsupportedModelError
-from cnnc_runtime.geometry import Placement
+from cnnc_runtime.maps.geometry import Placement
 
 __all__ = ["VOID", "class_mask", "fit_mask", "voc_palette", "write_mask"]
 
