@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from cnnc.source import resolve
 from cnnc_runtime.errors import InvalidInputError, UsageError
