@@ -27,8 +27,9 @@ test-all: lint $(INSTALLED) browser
 	$(BIN)/python tools/check_wheel.py
 
 # Costs as fvcore, ptflops, torchinfo, thop and PyTorch's own counter have them, against the tools themselves.
+# Portable artifacts in OpenVINO.
 test-peers: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[race]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m peers --durations=10
 
 # The race against the peers, on a quiet machine: docs/peers.md.
