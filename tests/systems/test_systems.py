@@ -32,7 +32,8 @@ def smaller(system: System) -> System:
     """The same on less."""
     if system.name not in SMALLER:
         return system
-    return dataclasses.replace(system, options=("--input-shape", SMALLER[system.name]))
+    target = ("--target", "cpu") if "--target" in system.options else ()
+    return dataclasses.replace(system, options=(*target, "--input-shape", SMALLER[system.name]))
 
 
 def tensors(y: Any) -> list[torch.Tensor]:

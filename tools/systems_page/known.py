@@ -79,6 +79,7 @@ _RECURRENT = "tests/compiler/test_recurrent.py"
 _ZOO = "tests/compiler/test_zoo.py"
 _TWINS = ((_ZOO, "plain_nets_have_the_residual_nets_parameters"),)
 _STREAMED = ((_RECURRENT, "zoos_nets_over_64_frames"), ("tests/runtime/test_state_stream.py", "stays_on_the_device"))
+_BY_FRAMES = ("--target", "cpu")  # clips frame by frame: docs/lowering.md
 _STEP = "latency is that of one frame"
 _SMALLEST = ("--static", "--input-shape", "rgb:1,3,9,193,193", "--input-shape", "flow:1,2,9,193,193")
 _SQUARES = ("--preprocess", "symmetric", "--size", "193", "--crop", "193")
@@ -152,14 +153,14 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System("segmentation: U-Net", "unet", "segmentation.md", tests=(("tests/cli/test_run_masks.py", "mask"),)),
     System("segmentation: FCN on ResNet-50", "fcn_resnet50", "segmentation.md"),
-    System("3-D CNN: C3D", "c3d", "video.md"),
-    System("3-D CNN: R3D-18", "r3d_18", "video.md", tests=(("tests/cli/test_run_clips.py", "pytorchs"),)),
-    System("3-D CNN: R(2+1)D-18", "r2plus1d_18", "video.md"),
+    System("3-D CNN: C3D", "c3d", "video.md", _BY_FRAMES),
+    System("3-D CNN: R3D-18", "r3d_18", "video.md", _BY_FRAMES, tests=(("tests/cli/test_run_clips.py", "pytorchs"),)),
+    System("3-D CNN: R(2+1)D-18", "r2plus1d_18", "video.md", _BY_FRAMES),
     System(
         "3-D CNN inflated from 2-D: I3D",
         "i3d",
         "video.md#inflating-a-2-d-net",
-        ("--input-shape", "1,3,16,224,224"),
+        ("--input-shape", "1,3,16,224,224", *_BY_FRAMES),
         tests=(("tests/compiler/test_inflation.py", "i3d"),),
         note="on 16 frames, not the paper's 64, whose proof takes four times as long",
     ),
