@@ -10,7 +10,7 @@ help:
 	@echo "make test      lint, types, tests, and the wheel in a clean environment"
 	@echo "make test-all  the same with the slow sweeps"
 	@echo "make test-peers  the costs against the tools whose conventions they follow"
-	@echo "make peers     the race against other tools, hours; ARGS=--quick: five minutes"
+	@echo "make peers     the race against other tools, two hours; ARGS=--quick: five minutes"
 	@echo "make format    let ruff format and fix"
 	@echo "make clean     remove what the above made"
 

@@ -14,6 +14,7 @@ from cnnc.memory import release_memory
 from cnnc.verify import Certificate, LocalProof, Reference, verify
 from cnnc.verify.bisect import Drop
 from cnnc.verify.census import Census, census
+from cnnc.verify.oracle import graph_in_float64
 from cnnc_passes.pipeline import Report, Target, optimize, pipeline_for
 from cnnc_runtime.engine import Engine
 from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError, VerificationError
@@ -106,6 +107,7 @@ def check(plan: Plan, attempt: Attempt) -> Certificate:
             device=engine.device,
             provider=engine.provider,
             optimization="all",
+            graph=graph_in_float64(attempt.files[-1]),
         )
     return dataclasses.replace(certificate, local=attempt.local.to_dict(), hashes=attempt.hashes)
 

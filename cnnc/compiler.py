@@ -180,6 +180,8 @@ def compile(
         allow_training_ops=allow_training_ops,
     )
     if fully_convolutional:
+        if explain is not None:
+            raise UsageError("a fully convolutional net has a map of each class already: leave out --explain, or that")
         preprocessing, reopen = uncropped(preprocessing), functools.partial(open_fully_convolutional, reopen)
     reopen = explaining(explain, explain_class, reopen, states)
     if embed_preprocessing:

@@ -18,14 +18,13 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from onnx_ir.passes import common
 from torch import nn
 from torch.utils._pytree import MappingKey, tree_flatten_with_path, tree_unflatten
 
+from cnnc.litter import clear_litter
 from cnnc.states import EXPORTERS_NAME
 from cnnc.trace import trace
 from cnnc.trace_errors import first_line, location
-from cnnc_passes.rewrite import constant
 from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError, UsageError
 
 __all__ = ["BATCH", "Dynamic", "Example", "as_arguments", "evaluating", "export"]
@@ -63,7 +62,7 @@ def export(
     with evaluating(module), _quiet(), torch.no_grad():
         program, shapes = trace(module, arguments, axes)
         model = _convert(program, shapes, opset)
-    _clear_litter(model, set(module.state_dict()))
+    clear_litter(model, set(module.state_dict()), {name for name, _ in module.named_parameters()})
     return model
 
 
@@ -200,21 +199,6 @@ def _name_outputs(model: ir.Model, program: torch.export.ExportedProgram) -> Non
             taken.add(name)
         elif not name:
             value.meta[EXPORTERS_NAME] = True
-
-
-def _clear_litter(model: ir.Model, parameters: set[str]) -> None:
-    """Fold what the exporter left to fold, and drop the zero biases that it invents for bias-free convolutions."""
-    from onnxscript.optimizer import fold_constants_ir
-
-    fold_constants_ir(model)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    for node in model.graph:
-        if node.op_type in ("Conv", "ConvTranspose") and len(node.inputs) == 3:
-            bias = node.inputs[2]
-            values = constant(bias) if bias is not None and bias.name not in parameters else None
-            if values is not None and not values.any():
-                node.resize_inputs(2)
-    common.RemoveUnusedNodesPass()(model)
 
 
 @contextlib.contextmanager

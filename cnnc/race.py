@@ -14,6 +14,7 @@ __all__ = ["Contender", "measure", "race"]
 
 _WARM_UP = 0.2  # seconds
 _TIMED = 0.8
+_LEAST = 5  # calls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +40,22 @@ def race(contenders: Mapping[str, Contender], rounds: int = 3) -> dict[str, list
     return seconds
 
 
-def measure(call: Callable[[], object]) -> float:
-    """The median time of a call in this process, in seconds, after a warm-up."""
-    end = time.perf_counter() + _WARM_UP
+def measure(call: Callable[[], object], warm_up: float = _WARM_UP, timed: float = _TIMED, least: int = _LEAST) -> float:
+    """The median time of a call in this process, in seconds.
+
+    Args:
+        call: what is timed.
+        warm_up: seconds of calls before, at least one.
+        timed: seconds of calls.
+        least: of those, the fewest.
+    """
+    end = time.perf_counter() + warm_up
     call()
     while time.perf_counter() < end:
         call()
     times: list[float] = []
-    end = time.perf_counter() + _TIMED
-    while time.perf_counter() < end or len(times) < 5:
+    end = time.perf_counter() + timed
+    while time.perf_counter() < end or len(times) < least:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)

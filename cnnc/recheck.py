@@ -19,6 +19,7 @@ from cnnc.fully_convolutional import open_fully_convolutional
 from cnnc.memory import release_memory
 from cnnc.onnx_file import load_onnx
 from cnnc.verify import Certificate, Inputs, OnnxOracle, refer, verify
+from cnnc.verify.oracle import graph_in_float64
 from cnnc.verify.samples import read_samples
 from cnnc_runtime.engine import Engine
 from cnnc_runtime.errors import CnncError, InvalidInputError, UnsupportedModelError, VerificationError
@@ -88,6 +89,7 @@ def verify_artifact(
         device=engine.device,
         provider=engine.provider,
         optimization="all",
+        graph=graph_in_float64(Path(path)),
     )
     return dataclasses.replace(certificate, local=stored.get("local", {}), hashes=stored["hashes"])
 

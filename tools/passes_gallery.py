@@ -2,7 +2,7 @@
 
     python tools/passes_gallery.py                              # the page and the pictures; seconds
     python tools/passes_gallery.py --measure hoist-stride ...   # and what these gain, on the nets that show them
-    python tools/passes_gallery.py --measure all                # all that any net shows: hours on two cores
+    python tools/passes_gallery.py --measure all                # all that any net shows: half an hour on two cores
 
 Gains are kept in docs/passes_gains.json, a pass at a time; a measurement of one replaces what stands there of it.
 """
@@ -33,8 +33,10 @@ def main() -> int:
     """Write it all; an exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", nargs="+", default=[], metavar="PASS", help="`all`, or names")
-    parser.add_argument("--rounds", type=int, default=7, help="processes for each of the two; default: 7")
-    parser.add_argument("--pause", type=float, default=0.5, metavar="S", help="seconds before each; default: 0.5")
+    parser.add_argument("--rounds", type=int, default=31, help="turns of each of the two; default: 31")
+    parser.add_argument(
+        "--pause", type=float, default=0.05, metavar="S", help="seconds before each turn; default: 0.05"
+    )
     options = parser.parse_args()
     start = time.monotonic()
     try:
@@ -51,7 +53,9 @@ def main() -> int:
             )
             in_order = {key: gains[key] for key in named_passes() if key in gains}
             _write(GAINS, json.dumps(in_order, indent=1) + "\n")
-        publish(gains)
+            publish(gains)  # each time: a measurement of hours may be stopped
+        if not names:
+            publish(gains)
     except (CnncError, RuntimeError) as error:
         print(f"error: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return getattr(error, "exit_code", 1)

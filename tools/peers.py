@@ -1,7 +1,7 @@
 """The race against the peers: every net of tools/peers_nets.txt, every contender; docs/peers.md, .svg and .json.
 
-    make peers                                   # every net, 7 rounds: hours on two cores
-    make peers ARGS=--quick                      # two nets without torch.compile: five minutes; to build/peers
+    make peers                                   # every net: two hours on two cores
+    make peers ARGS=--quick                      # two nets: five minutes; to build/peers
     python tools/peers.py --nets r3d_18,s3d --merge     # these two again; all others stay as they are
     python tools/peers.py --page                 # the page and the picture again, from the JSON
 
@@ -13,6 +13,8 @@ fails on a net says why in its place.
 from __future__ import annotations
 
 import argparse
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -31,14 +33,14 @@ from tools.peers_page.results import Results, merged, read, record, write
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tools" / "peers_nets.txt"
 QUICK = ("lenet5", "mobileone_s0")
-# Without the longest to make, and the artifact for other engines.
-QUICK_CONTENDERS = tuple(name for name in DEFAULT if name not in ("torch-compile", "cnnc-portable"))
-QUICK_ROUNDS = 3
+ROUNDS = 15
+BUDGET = 60.0  # seconds of rounds a net, bringing up included; seven rounds in any case
 
 
 def main() -> int:
     """Race what is asked for; an exit code."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is left of a race goes with it
     out: Path = options.out or (ROOT / "build" / "peers" if options.quick else ROOT / "docs")
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -51,10 +53,10 @@ def main() -> int:
         machine = describe_machine()
         machine["versions"] |= versions(PACKAGES)
         start = time.monotonic()
-        rounds = options.rounds or (QUICK_ROUNDS if options.quick else 7)
+        rounds, commit = options.rounds or ROUNDS, _commit()
         for net in nets:
-            entries = race_net(net, chosen, rounds, options.pause, lambda line: _say(line, start))
-            results = merged(results, {net: record(entries, rounds, options.pause, machine)}, _listed())
+            entries = race_net(net, chosen, rounds, options.pause, lambda line: _say(line, start), BUDGET)
+            results = merged(results, {net: record(entries, options.pause, machine, commit)}, _listed())
             write(results, out / "peers.json")
             _publish(results, out)
     except CnncError as error:
@@ -68,13 +70,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", metavar="A,B", help="these instead of the whole list")
     parser.add_argument("--contenders", metavar="A,B", help=f"and raw; default: {','.join(DEFAULT)}")
-    parser.add_argument("--rounds", type=int, metavar="N", help="processes a contender; default: 7")
-    parser.add_argument("--pause", type=float, default=0.5, metavar="S", help="seconds before each; default: 0.5")
     parser.add_argument(
-        "--quick",
-        action="store_true",
-        help=f"{' and '.join(QUICK)}, {QUICK_ROUNDS} rounds, without torch-compile and cnnc-portable",
+        "--rounds", type=int, metavar="N", help=f"most, at least 7 where they take long; default: {ROUNDS}"
     )
+    parser.add_argument(
+        "--pause", type=float, default=0.05, metavar="S", help="seconds before each turn; default: 0.05"
+    )
+    parser.add_argument("--quick", action="store_true", help=f"{' and '.join(QUICK)} alone: five minutes")
     parser.add_argument("--merge", action="store_true", help="keep the results of nets that do not race now")
     parser.add_argument("--page", action="store_true", help="no race: write the page from the JSON")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: docs, with --quick build/peers")
@@ -98,12 +100,20 @@ def _nets(options: argparse.Namespace) -> list[str]:
 
 
 def _contenders(options: argparse.Namespace) -> list[Contender]:
-    default = QUICK_CONTENDERS if options.quick else DEFAULT
-    names = tuple(options.contenders.split(",")) if options.contenders else default
+    names = tuple(options.contenders.split(",")) if options.contenders else DEFAULT
     try:
         return contenders(names)
     except KeyError as error:
         raise UsageError(f"--contenders: {error.args[0]!r} is none: {', '.join((RAW, *DEFAULT[1:]))}") from None
+
+
+def _commit() -> str | None:
+    """Of this checkout, with a + where files differ from it; None without git."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _publish(results: Results, out: Path) -> None:

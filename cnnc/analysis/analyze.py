@@ -18,10 +18,11 @@ from cnnc.analysis.layer import FullyConnected, Layer
 from cnnc.analysis.memory import memory_of
 from cnnc.analysis.names import layer_name
 from cnnc.analysis.normalization import Normalization, normalizations
-from cnnc.analysis.parameters import constants_of, running_statistics
+from cnnc.analysis.parameters import constants_of
 from cnnc.analysis.result import Analysis, Totals
 from cnnc_passes.costs import Cost, node_cost, total_cost
 from cnnc_passes.infer_shapes import InferShapes
+from cnnc_passes.learned import measured_values
 from cnnc_passes.operations import is_counted, read_inputs
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.shapes import size_formula
@@ -165,7 +166,7 @@ def _layer(
         output_shape=concrete_shape(node.outputs[0], sizes),
         size_formula=_size_formulas(node, sizes),
         params=cost.params,
-        statistics=sum(value.const_value.size for value in running_statistics(node) if value.const_value is not None),
+        statistics=sum(value.const_value.size for value in measured_values(node) if value.const_value is not None),
         macs=cost.macs,
         flops=cost.flops,
         weight_bytes=cost.weight_bytes,

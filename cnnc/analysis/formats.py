@@ -44,6 +44,7 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         "valid_sizes": list(analysis.valid_sizes),
         "unread_input": list(analysis.unread_input),
         "source": analysis.source,
+        "layout_conversions": None if analysis.barriers is None else list(map(dataclasses.asdict, analysis.barriers)),
         "layers": [_layer(layer) for layer in analysis.layers],
         "timing": analysis.timing.to_dict() if analysis.timing else None,
         "activations": analysis.activations.to_dict() if analysis.activations else None,
@@ -72,7 +73,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
 def _field(field: ReceptiveField) -> dict[str, Any]:
     """In numbers: fractions, which upsampling makes, as floats."""
     jump, start = (list(map(float, fractions)) for fractions in (field.jump, field.start))
-    return {"size": list(field.size), "local": list(field.local), "jump": jump, "start": start}
+    return {"image": field.image, "size": list(field.size), "local": list(field.local), "jump": jump, "start": start}
 
 
 def _row(layer: Layer) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import dataclasses
 
 import onnx_ir as ir
 
-from cnnc_passes.learned import learned_values
+from cnnc_passes.learned import learned_values, measured_values
 
-__all__ = ["Constants", "constants_of", "running_statistics"]
+__all__ = ["Constants", "constants_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +30,9 @@ def constants_of(graph: ir.Graph) -> Constants:
     """Of all nodes of the graph."""
     nodes = list(graph.all_nodes())
     learned = {value for node in nodes for value in learned_values(node)}
-    statistics = {value for node in nodes for value in running_statistics(node)} - learned
+    statistics = {value for node in nodes for value in measured_values(node)} - learned
     every = {value for node in nodes for value in node.inputs if value is not None and value.const_value is not None}
     return Constants(_elements(learned), _elements(statistics), _elements(every - learned - statistics))
-
-
-def running_statistics(node: ir.Node) -> list[ir.Value]:
-    """The mean and the variance that a BatchNormalization reads, where they are constants."""
-    if node.op_type != "BatchNormalization":
-        return []
-    return [value for value in node.inputs[3:5] if value is not None and value.const_value is not None]
 
 
 def _elements(values: set[ir.Value]) -> int:

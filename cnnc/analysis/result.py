@@ -11,12 +11,14 @@ import onnx_ir as ir
 from cnnc.analysis.layer import FullyConnected, Layer
 from cnnc.analysis.memory import Memory
 from cnnc.analysis.parameters import Constants
+from cnnc_runtime.metadata import Metadata
 
 if TYPE_CHECKING:
     import pandas
 
     from cnnc.analysis.activations.result import ActivationHealth
     from cnnc.analysis.timing.result import Timing
+    from cnnc.verify.barriers import Barrier
 
 __all__ = ["Analysis", "KindTotals", "Totals"]
 
@@ -120,6 +122,14 @@ class Analysis:
 
         images = unread_input(self.model.graph, self.sizes)
         return tuple(axis.text if axis.count else "" for axis in next(iter(images.values()), ()))
+
+    @functools.cached_property
+    def barriers(self) -> tuple[Barrier, ...] | None:
+        """What forced layout conversions in the engine where an artifact was compiled; None where nothing says."""
+        from cnnc.verify.barriers import barriers_from
+
+        metadata = Metadata.from_props(self.model.metadata_props)
+        return barriers_from(metadata.report) if metadata is not None and metadata.report is not None else None
 
     def by_kind(self) -> dict[str, KindTotals]:
         """Layers, parameters, MACs, FLOPs and bytes by kind of layer, in the order of `KINDS`; empty kinds left out."""

@@ -82,6 +82,8 @@ def layer_table(analysis: Analysis, without: int = 0) -> Table:
     """One row a layer and the totals, `without` that many of the columns that can be spared."""
     table = Table(box=None, pad_edge=False, show_footer=True, header_style="bold", footer_style="bold")
     columns = [column for column in _COLUMNS if column.title not in _FIRST_TO_GO[:without]]
+    if len(_images(analysis)) > 1:
+        columns = [column._replace(cell=_sees_of) if column.title == "sees" else column for column in columns]
     for column in columns:
         footer = column.total(analysis)
         table.add_column(column.title, footer, justify=column.justify, no_wrap=True, overflow="ellipsis")
@@ -112,7 +114,9 @@ def footer(analysis: Analysis) -> list[str]:
         *_sizes(analysis),
         "as FC: parameters of the fully connected layer that connects every input value to every output value; "
         f"without convolutions the net would have {human(analysis.totals.fully_connected.params)}",
-        "sees: the receptive field, the input that one output value depends on; bytes: read and written, unfused",
+        "sees: the receptive field, the input that one output value depends on"
+        + "; of several inputs, the first of them" * (len(_images(analysis)) > 1)
+        + "; bytes: read and written, unfused",
         analysis.convention,
     ]
 
@@ -134,6 +138,10 @@ def _sizes(analysis: Analysis) -> Iterator[str]:
     if analysis.uncounted:
         names = ", ".join(f"{op} ({number})" for op, number in analysis.uncounted.items())
         yield f"FLOPs of these operators are not known here, and count 0: {names}"
+    if analysis.barriers is not None:
+        from cnnc.verify.barriers import describe_barriers
+
+        yield from describe_barriers(analysis.barriers)
 
 
 def _by_axis(texts: Sequence[str]) -> str:
@@ -167,6 +175,17 @@ def _sees(field: ReceptiveField | None) -> str:
         return ""
     sizes = ["all" if size is None else str(size) for size in field.local]
     return sizes[0] if len(set(sizes)) == 1 else "x".join(sizes)
+
+
+def _sees_of(layer: Layer) -> str:
+    """With the input's name, where there are several."""
+    field = layer.receptive_field
+    return f"{_sees(field)} of {field.image}" if field is not None else ""
+
+
+def _images(analysis: Analysis) -> set[str]:
+    """The inputs that receptive fields lie on."""
+    return {layer.receptive_field.image for layer in analysis.layers if layer.receptive_field is not None}
 
 
 def _size(shape: tuple[int, ...] | None) -> str:

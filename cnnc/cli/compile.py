@@ -47,7 +47,7 @@ from cnnc.cli.preprocess_options import preprocessing_from, preprocessing_option
 @click.option("--no-verify", is_flag=True, help="Write the artifact without its proof, marked unverified.")
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--verbose", is_flag=True, help="Also list where a law declined, and why.")
+@click.option("--verbose", is_flag=True, help="Also list where a law declined, and what converts layouts, and why.")
 def command(
     source: str,
     output: Path,
@@ -129,6 +129,8 @@ def _show(report: Any, output: Path, verbose: bool) -> None:
     if verbose:
         for one in report.passes.declined():
             console.out.print(f"  {one.law} declined at {one.node}: {one.reason}", highlight=False, markup=False)
+        if report.fusion is not None:
+            _show_engine(*report.fusion)
     if report.sliding is not None:
         window, stride = ("x".join(map(str, sizes)) for sizes in (report.sliding.window, report.sliding.stride))
         console.out.print(f"fully convolutional: scores of every window of {window} at a stride of {stride}")
@@ -146,6 +148,18 @@ def _show(report: Any, output: Path, verbose: bool) -> None:
         highlight=False,
         markup=False,
     )
+
+
+def _show_engine(before: Any, after: Any) -> None:
+    """What the engine makes of the artifact: kernels that do several operators' work, and what converts layouts."""
+    from cnnc.cli import console
+    from cnnc.verify.barriers import describe_barriers
+
+    fused = ", ".join(f"{kind} ×{count}" for kind, count in after.fused.items())
+    loose = ", ".join(f"{op} ×{count}" for op, count in after.loose.items())
+    lines = [f"the engine fuses: {fused or 'nothing'}; leaves on their own: {loose or 'nothing'}"]
+    for line in (*lines, *describe_barriers(after.barriers, before.barriers)):
+        console.out.print(line, highlight=False, markup=False)
 
 
 __all__ = ["command"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cnnc_runtime import Preprocessing
     from cnnc_runtime.flow import FlowInput
 
-__all__ = ["FLOW_OPTIONS", "flow_folder", "flow_from"]
+__all__ = ["FLOW_OPTIONS", "flow_folders", "flow_from"]
 
 FLOW_OPTIONS = (
     click.option("--flow-input", metavar="NAME", help="The input that takes optical flow; the other takes frames."),
@@ -57,8 +57,15 @@ def flow_from(options: MutableMapping[str, Any]) -> FlowInput | None:
         raise click.BadParameter(str(error), param_hint="flow") from error
 
 
-def flow_folder(folder: Path | None, prepare: Preprocessing | None) -> Path | None:
-    """The folder that --flow-out names, made; None where it was not given.
+def flow_folders(
+    folder: Path | None, prepare: Preprocessing | None, names: Sequence[str]
+) -> Callable[[str], Path] | None:
+    """What names the folder of each sample's pictures in the one that --flow-out names, made; None without it.
+
+    Args:
+        folder: of --flow-out.
+        prepare: of the artifact.
+        names: of all files of the run.
 
     Raises:
         UsageError: the net takes no flow.
@@ -74,4 +81,6 @@ def flow_folder(folder: Path | None, prepare: Preprocessing | None) -> Path | No
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
-    return folder
+    from cnnc_runtime.maps.picture_files import PictureFiles
+
+    return PictureFiles(folder, names).folder

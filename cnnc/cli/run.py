@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnc.cli.clip_options import clip_batch, clip_options, sampling_from
-from cnnc.cli.flow_options import flow_folder
+from cnnc.cli.flow_options import flow_folders
 from cnnc.cli.picture_options import class_for, draws_for, picture_options, pictures_from
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def command(
             model=model,
             names=names,
             prepare=prepare,
-            reading=Reading(every, column, timeout, sampling, flow_folder(flow_out, prepare)),
+            reading=Reading(every, column, timeout, sampling, flow_folders(flow_out, prepare, names)),
             batch=frame_batch(engine, batch) if has_states(engine) else batch_size(engine, batch or clip_batch(inputs)),
             labels=named,
             top=top,
@@ -107,7 +107,7 @@ def command(
             resume=resume,
             fail_fast=fail_fast,
             draws=draws_for(pictures, engine, names, prepare, named),
-            drawn=str(pictures),
+            drawn=f"{pictures} --flow-out {flow_out}".strip() if flow_out else str(pictures),
             asked=class_for(pictures, engine, named),
         )
         outcome = run_job(job, collect=as_json or output is None)

@@ -8,20 +8,35 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import onnx
+import onnx_ir as ir
 
+from cnnc.analysis.names import layer_name
+from cnnc.verify.barriers import Barrier, find_barriers
 from cnnc_runtime.providers import parse_device
 from cnnc_runtime.session import open_session
 
 __all__ = ["Census", "census", "regressions"]
 
+_ACTIVATIONS = ("Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish")
+_PIECES = ("Sub", "Div", "Pow", "Sqrt", "Erf")  # of a normalization or Gelu that is written out
 # Operators that engines fuse into a convolution or matrix product where they can: left over, each is a pass of its own.
-_FUSIBLE = (
-    *("Add", "Mul", "BatchNormalization", "Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish"),
-    *("Pad", "Transpose"),
+_FUSIBLE = ("Add", "Sum", "Mul", "BatchNormalization", *_ACTIVATIONS, *_PIECES, "Pad", "Transpose")
+
+# What is fused, and the operators that would be left on their own if it were not.
+_INTO_CONV, _INTO_GEMM, _ADDED = "activation in Conv", "activation in Gemm", "addition in Conv"
+_PARTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys((_INTO_CONV, _INTO_GEMM), _ACTIVATIONS),
+    _ADDED: ("Add", "Sum"),
+    "FusedMatMul": ("Mul", "Transpose"),
+}
+_COMPOSED = frozenset(
+    {"LayerNormalization", "SimplifiedLayerNormalization", "SkipLayerNormalization", "GroupNorm"}
+    | {"Gelu", "BiasGelu", "FastGelu", "QuickGelu", "FusedMatMul"}
 )
+
 _BLOCKED = "com.microsoft.nchwc"
 _REORDERS = ("ReorderInput", "ReorderOutput")
 _GLOBAL = ("GlobalAveragePool", "GlobalMaxPool")
@@ -35,8 +50,11 @@ class Census:
         nodes: all of them.
         loose: fusible operators that were left on their own, by name.
         layout_conversions: passes that only move data between layouts.
-        pooled_conversions: of these, those of one value a channel, behind a global pooling: they cost nothing.
         unblocked: convolutions outside the CPU provider's blocked layout: there they are several times slower.
+        pooled_conversions: of these, those of one value a channel, behind a global pooling: they cost nothing.
+        fused: what runs in the kernel of another operator (`activation in Conv`), and kernels that stand for several
+            operators (`LayerNormalization`), by name.
+        barriers: what forces the layout conversions.
     """
 
     nodes: int
@@ -44,35 +62,73 @@ class Census:
     layout_conversions: int
     unblocked: int = 0
     pooled_conversions: int = 0
+    fused: dict[str, int] = dataclasses.field(default_factory=dict)
+    barriers: tuple[Barrier, ...] = ()
 
 
 def census(model: Path, device: str, scratch: Path) -> Census:
     """Count what the engine makes of the file `model` on `device`; the optimized graph goes through `scratch`."""
     optimized = scratch / f"{model.stem}.optimized.onnx"
     open_session(str(model), model.name, parse_device(device), None, "all", optimized=str(optimized))
-    graph = onnx.load(optimized, load_external_data=False).graph
+    layers = {str(value.name): layer_name(node) for node in ir.load(model).graph for value in node.outputs}
+    graph = ir.load(optimized).graph
     optimized.unlink()
-    counts = collections.Counter(node.op_type for node in graph.node)
-    pooled = {name for node in graph.node if node.op_type in _GLOBAL for name in node.output}
+    counts = collections.Counter(node.op_type for node in graph)
+    pooled = {value for node in graph if node.op_type in _GLOBAL for value in node.outputs}
     return Census(
-        nodes=len(graph.node),
+        nodes=len(graph),
         loose={op: counts[op] for op in _FUSIBLE if counts[op]},
         layout_conversions=sum(counts[op] for op in _REORDERS),
-        unblocked=sum(node.op_type in ("Conv", "FusedConv") and node.domain != _BLOCKED for node in graph.node),
-        pooled_conversions=sum(node.op_type in _REORDERS and node.input[0] in pooled for node in graph.node),
+        unblocked=sum(node.op_type in ("Conv", "FusedConv") and node.domain != _BLOCKED for node in graph),
+        pooled_conversions=sum(node.op_type in _REORDERS and node.inputs[0] in pooled for node in graph),
+        fused=dict(sorted(collections.Counter(_fused(graph)).items())),
+        barriers=find_barriers(graph, layers),
     )
 
 
+def _fused(graph: Iterable[ir.Node]) -> Iterator[str]:
+    """One name for each operator that runs in another's kernel, or kernel that stands for several."""
+    for node in graph:
+        active = "activation" in node.attributes
+        if node.op_type in ("Conv", "FusedConv"):
+            yield from [_INTO_CONV] * active
+            yield from [_ADDED] * (len(node.inputs) > 3 and node.inputs[3] is not None)
+        elif node.op_type == "FusedGemm":
+            yield from [_INTO_GEMM] * active
+        elif node.op_type in _COMPOSED:
+            yield node.op_type
+
+
 def regressions(before: Census, after: Census) -> list[str]:
-    """What the engine fuses less of, or moves more about, than in the original: a line each."""
-    found = [
-        f"{count} {op} left on their own instead of {before.loose.get(op, 0)}"
-        for op, count in after.loose.items()
-        if count > before.loose.get(op, 0)
+    """What the engine fuses less of, or moves more about, than in the original: a line each.
+
+    Fewer fusions are none where there is less to fuse (convolutions merged, activations dropped): only where something
+    that could have been fused is left on its own more often than before. So with layout conversions: they are the price
+    of convolutions in the blocked layout, and no harm where more of these are in it (clips by frames).
+    """
+    looser = [op for op, count in after.loose.items() if count > before.loose.get(op, 0)]
+    found = [f"{after.loose[op]} {op} left on their own instead of {before.loose.get(op, 0)}" for op in looser]
+    found += [
+        f"{after.fused.get(kind, 0)} x {kind} fused instead of {count}"
+        for kind, count in before.fused.items()
+        if after.fused.get(kind, 0) < count and not set(_PARTS.get(kind, _PIECES)).isdisjoint(looser)
     ]
     full = [one.layout_conversions - one.pooled_conversions for one in (before, after)]
-    if full[1] > full[0]:
-        found.append(f"{after.layout_conversions} layout conversions instead of {before.layout_conversions}")
+    if full[1] > full[0] and after.unblocked >= before.unblocked:
+        found.append(
+            f"{after.layout_conversions} layout conversions instead of {before.layout_conversions}{_new(before, after)}"
+        )
     if after.unblocked > before.unblocked:
         found.append(f"{after.unblocked} convolutions outside the blocked layout instead of {before.unblocked}")
     return found
+
+
+def _new(before: Census, after: Census) -> str:
+    """The causes that force more than before."""
+    old = {one.cause: one.conversions for one in before.barriers}
+    causes = [
+        f"{one.conversions - old.get(one.cause, 0)} more by {one.cause}"
+        for one in after.barriers
+        if one.conversions > old.get(one.cause, 0)
+    ]
+    return f": {', '.join(causes)}" if causes else ""

@@ -35,6 +35,8 @@ class Certificate:
         unproved_axes: open axes for which the original itself took no other size.
         undecided: items of a heat map of which rounding decides the top class or the derivative: they were left out,
             or compared at a neighbor.
+        in_float64: items of which the original's own precision shows nothing, as of a constant map normalized twice:
+            they were compared in the artifact's graph, in float64.
         hashes: of the artifact's graph and weights.
     """
 
@@ -50,6 +52,7 @@ class Certificate:
     local: dict[str, Any] = dataclasses.field(default_factory=dict)
     unproved_axes: tuple[str, ...] = ()
     undecided: int = 0
+    in_float64: int = 0
     hashes: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property

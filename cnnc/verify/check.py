@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnc.verify.blind import BlindItems, Graph
 from cnnc.verify.certificate import Certificate, describe_inputs, hash_feeds
 from cnnc.verify.compare import Difference, compare, worst_of
 from cnnc.verify.heat_maps import HeatMaps, neighbors
@@ -92,13 +93,17 @@ def refer(
     return Reference(oracle.description, inputs, seed, expected, tuple(unproved), in_a_row, explanation)
 
 
-def verify(reference: Reference, run: Run, *, device: str, provider: str, optimization: str) -> Certificate:
+def verify(
+    reference: Reference, run: Run, *, device: str, provider: str, optimization: str, graph: Graph | None = None
+) -> Certificate:
     """Show that `run` equals the original on every case.
 
     Args:
         reference: the original's results; the first case is run three times, to catch state between calls.
         run: the artifact, on the engine that will serve it: feed in, outputs by name, in order.
         device, provider, optimization: recorded.
+        graph: the artifact's graph in float64, for items on which the original's own precision shows nothing. (A heat
+            map has a way of its own; and what is fed back is the engine's.)
 
     Raises:
         VerificationError: an output's number, shape, type or values differ by more than rounding, or an open
@@ -106,15 +111,17 @@ def verify(reference: Reference, run: Run, *, device: str, provider: str, optimi
     """
     found: dict[str, list[Difference]] = {}
     maps = HeatMaps(reference.explanation)
+    blind = BlindItems(graph if reference.explanation is None else None)
     for index, one in enumerate(reference.expected):
         for _ in range(_REPEATS if index == 0 else 1):
-            for difference in _differences(one, run, maps):
+            for difference in _differences(one, run, maps, blind):
                 found.setdefault(difference.output, []).append(difference)
     step = FedBack(run, reference.inputs.states)
     for one in reference.sequence:
-        for difference in _differences(one, step, maps):
+        for difference in _differences(one, step, maps, BlindItems(None)):
             found.setdefault(difference.output, []).append(difference)
     maps.require_some()
+    blind.require_others()
     cases = [one.case for one in (*reference.expected, *reference.sequence)]
     return Certificate(
         oracle=reference.oracle,
@@ -128,19 +135,22 @@ def verify(reference: Reference, run: Run, *, device: str, provider: str, optimi
         differences=tuple(worst_of(every) for every in found.values()),
         unproved_axes=reference.unproved_axes,
         undecided=maps.undecided,
+        in_float64=blind.settled,
     )
 
 
-def _differences(one: Expected, run: Run, maps: HeatMaps) -> list[Difference]:
+def _differences(one: Expected, run: Run, maps: HeatMaps, blind: BlindItems) -> list[Difference]:
     outputs = _outputs(one, run)
     here, *near = (
         (each.case.feed, list(got.values()), each.original, each.exact)
         for each, got in [(one, outputs), *((each, _outputs(each, run)) for each in one.near)]
     )
     runs = maps.comparable(list(outputs), here, near)
-    return [
-        compare(name, one.case.label, got, own, exact) for name, got, own, exact in zip(outputs, *runs, strict=True)
-    ]
+    differences = []
+    for index, (name, got, own, exact) in enumerate(zip(outputs, *runs, strict=True)):
+        got, own = blind.settle(name, index, one.case.feed, got, own, exact)
+        differences.append(compare(name, one.case.label, got, own, exact))
+    return differences
 
 
 def _outputs(one: Expected, run: Run) -> Mapping[str, np.ndarray]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from cnnc_runtime.errors import UnsupportedModelError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["OnnxOracle", "Oracle", "TorchOracle", "buffers_kept"]
+__all__ = ["OnnxOracle", "Oracle", "TorchOracle", "buffers_kept", "graph_in_float64"]
 
 Feed = Mapping[str, np.ndarray]
 
@@ -89,6 +90,25 @@ def buffers_kept(module: nn.Module) -> Iterator[None]:
 
 def _widen(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float64) if x.dtype.kind == "f" else x
+
+
+def graph_in_float64(path: Path) -> Callable[[Feed], list[np.ndarray]]:
+    """What runs the graph of an .onnx file in float64; it is loaded when it is called first.
+
+    Raises:
+        UnsupportedModelError: when called, an operator has no float64 here.
+    """
+    evaluators: list[Any] = []
+
+    def run(feed: Feed) -> list[np.ndarray]:
+        if not evaluators:
+            from cnnc.verify.reference import Float64Evaluator
+
+            evaluators.append(Float64Evaluator(ir.to_proto(ir.external_data.load_to_model(ir.load(path)))))
+        found: list[np.ndarray] = evaluators[0].run(feed)
+        return found
+
+    return run
 
 
 class OnnxOracle:

@@ -12,7 +12,17 @@ import math
 
 import numpy as np
 
-__all__ = ["FACTOR", "FLOOR", "accepts", "floor_of", "items_of", "relative_error", "scales_of"]
+__all__ = [
+    "FACTOR",
+    "FLOOR",
+    "accepts",
+    "floor_of",
+    "is_blind",
+    "item_errors",
+    "items_of",
+    "relative_error",
+    "scales_of",
+]
 
 # docs/verification.md has the measurements behind both.
 FACTOR = 8.0
@@ -33,9 +43,14 @@ def accepts(error: float, own_error: float, dtype: np.dtype | None = None) -> bo
 
     Where the original's own error is no rounding either, a multiple of it would allow anything: the floor alone.
     """
-    floor = floor_of(dtype or np.dtype(np.float32))
-    is_blind = own_error > min(_BLIND * floor, _WORST)
-    return math.isfinite(error) and error <= (0 if is_blind else FACTOR * own_error) + floor
+    dtype = dtype or np.dtype(np.float32)
+    allowed = 0 if is_blind(own_error, dtype) else FACTOR * own_error
+    return math.isfinite(error) and error <= allowed + floor_of(dtype)
+
+
+def is_blind(own_error: float, dtype: np.dtype) -> bool:
+    """True if the original is so far from exact in its own precision that nothing can be shown equal to it there."""
+    return own_error > min(_BLIND * floor_of(dtype), _WORST)
 
 
 def relative_error(actual: np.ndarray, exact: np.ndarray) -> float:
@@ -49,14 +64,17 @@ def relative_error(actual: np.ndarray, exact: np.ndarray) -> float:
         return 0.0
     if actual.dtype.kind not in "fc":
         return float(np.mean(actual != exact))
+    return float(item_errors(actual, exact).max())
+
+
+def item_errors(actual: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """(items,): `relative_error` of each item of floats on its own, beside the magnitudes of all."""
     rows, exact_rows = items_of(actual), items_of(exact)
     finite = np.isfinite(exact_rows)
-    same = np.isfinite(rows) == finite
-    special = np.where(finite, 0.0, exact_rows)
-    if not same.all() or not np.array_equal(np.where(finite, 0.0, rows), special, equal_nan=True):
-        return float("inf")
-    difference = np.abs(np.where(finite, rows - np.where(finite, exact_rows, 0.0), 0.0)).max(axis=1)
-    return float((difference / scales_of(exact_rows)).max())
+    special = (rows == exact_rows) | (np.isnan(rows) & np.isnan(exact_rows))
+    same = np.where(finite, np.isfinite(rows), special).all(axis=1)
+    difference = np.abs(np.where(finite & np.isfinite(rows), rows - np.where(finite, exact_rows, 0.0), 0.0)).max(axis=1)
+    return np.where(same, difference / scales_of(exact_rows), np.inf)
 
 
 def scales_of(exact_items: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from cnnc_passes.rewrite import op_name, producer
 
-__all__ = ["learned_values"]
+__all__ = ["learned_values", "measured_values"]
 
 # The inputs that are learned, by position. BatchNormalization's mean and variance (3, 4) are measured.
 _LEARNED = {
@@ -61,6 +61,16 @@ def learned_values(node: ir.Node) -> list[ir.Value]:
             if kind == "PARAMETER" or (kind is None and fitting and _has_axes(value) and not _is_invented(node, value)):
                 found.append(value)
     return list(dict.fromkeys(found))
+
+
+def measured_values(node: ir.Node) -> list[ir.Value]:
+    """The constants behind the mean and the variance of a BatchNormalization: measured in training, not learned.
+
+    They may be repeated for each item, as exporters write an InstanceNorm that tracks its statistics.
+    """
+    if node.op_type != "BatchNormalization":
+        return []
+    return list(dict.fromkeys(value for measured in node.inputs[3:5] for value in _behind(measured)))
 
 
 def _is_learned_operand(node: ir.Node, slot: int, constants: list[ir.Value]) -> bool:
@@ -132,10 +142,10 @@ def _behind(value: ir.Value | None) -> list[ir.Value]:
         elif current.const_value is not None:
             if current.const_value.dtype not in (ir.DataType.INT64, ir.DataType.BOOL):
                 found.append(current)
-        elif (node := current.producer()) is not None and node.inputs:
-            pending += node.inputs[:1] if node.op_type == "CastLike" else node.inputs
-        else:
+        elif (node := current.producer()) is None or not node.inputs:
             return []
+        elif op_name(node) not in ("Shape", "Size"):  # a size holds no values of an input
+            pending += node.inputs[:1] if node.op_type == "CastLike" else node.inputs
     return []
 
 

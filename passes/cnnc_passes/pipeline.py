@@ -28,6 +28,7 @@ from cnnc_passes.laws.fully_convolutional import FullyConvolutional
 from cnnc_passes.laws.fuse_activation import FuseActivation
 from cnnc_passes.laws.gap_before_pointwise import GapBeforePointwise
 from cnnc_passes.laws.hoist_stride import HoistStride
+from cnnc_passes.laws.linear_to_conv import LinearToConv
 from cnnc_passes.laws.mean_by_rows import MeanByRows
 from cnnc_passes.laws.merge_clips import MergeClips
 from cnnc_passes.laws.merge_duplicates import MergeDuplicates
@@ -39,6 +40,7 @@ from cnnc_passes.laws.merge_reshapes import MergeReshapes
 from cnnc_passes.laws.merge_serial import MergeSerial
 from cnnc_passes.laws.merge_transposes import MergeTransposes
 from cnnc_passes.laws.monotone_after_pool import MonotoneAfterPool
+from cnnc_passes.laws.pair_frames import PairFrames
 from cnnc_passes.laws.pointwise_before_resize import PointwiseBeforeResize
 from cnnc_passes.laws.pool3d_to_2d import Pool3dTo2d
 from cnnc_passes.laws.pool_before_pointwise import PoolBeforePointwise
@@ -49,6 +51,7 @@ from cnnc_passes.laws.recognise_groupnorm import RecogniseGroupnorm
 from cnnc_passes.laws.reduce_to_pool import ReduceToPool
 from cnnc_passes.laws.split_conv import SplitConv
 from cnnc_passes.rewrite import Rewrite
+from cnnc_passes.share_weights import ShareWeights
 from cnnc_passes.simplify import Simplify
 from cnnc_runtime.errors import UsageError
 
@@ -125,22 +128,28 @@ _CLEAN_UP: Pipeline = (
 # What a network needs whose proof fails without it: the engine rounds more than PyTorch does there.
 _CAREFUL: Pipeline = (ExpandInstancenorm(), MeanByRows())
 
-_FRAMES: tuple[Rewrite, ...] = (Conv3dTo2d(), MergeFrames(), MergeReshapes(), Pool3dTo2d(), ConcatFrames())
+# MACs that a value added to another must save: measured on the CPU provider, see docs/lowering.md.
+_LEAST_WORK = 160
+
+_FRAMES: tuple[Rewrite, ...] = (
+    MergeReshapes(),
+    PairFrames(_LEAST_WORK),
+    Conv3dTo2d(),
+    MergeFrames(),
+    Pool3dTo2d(),
+    ConcatFrames(),
+)
 
 # What only some engines understand comes last, so that every law above sees standard operators.
 _LOWER: dict[str, Pipeline] = {
     "onnxruntime": (FuseActivation(),),
-    "cpu": (
-        FuseActivation(),
-        SplitConv(),
-        (MergeReshapes(), Conv3dTo2d(), MergeFrames(), Pool3dTo2d(), ConcatFrames()),
-    ),
+    "cpu": ((MergeTransposes(), LinearToConv()), FuseActivation(), SplitConv(), _FRAMES),
     "portable": (),
 }
 
-# What lowering leaves: constants that nobody reads, biases of zeros that are all alike.
+# What lowering leaves: constants that nobody reads, biases of zeros that are all alike, and weights as well.
 _FINISH: Pipeline = (
-    common.DeduplicateInitializersPass(),
+    ShareWeights(),
     common.RemoveUnusedNodesPass(),
     common.RemoveUnusedOpsetsPass(),
 )

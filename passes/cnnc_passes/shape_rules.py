@@ -66,6 +66,18 @@ def _batch_normalization(node: ir.Node, shapes: Sequence[Dims], _: Contents) -> 
     return shapes[0]
 
 
+def _group_normalization(node: ir.Node, shapes: Sequence[Dims], _: Contents) -> Dims | None:
+    """Onnx infers it up to opset 20 only, where it is a function; from 21 on scale and shift are per channel."""
+    x, group = shapes[0], node.attributes.get_int("num_groups", 1)
+    _require(len(x) > 2, f"an input of rank {len(x)}")
+    _require(not isinstance(x[1], int) or x[1] % group == 0, f"{x[1]} channels do not divide into {group} groups")
+    for value, shape in zip(node.inputs[1:], shapes[1:], strict=True):
+        name = value.name if value is not None else None
+        fits = len(shape) == 1 and (may_equal(shape[0], x[1]) or shape[0] == group)
+        _require(fits, f"{x[1]} channels in {group} groups, but {name!r} is {list(shape)}")
+    return x
+
+
 def _gemm(node: ir.Node, shapes: Sequence[Dims], _: Contents) -> Dims | None:
     a, b = shapes[0], shapes[1]
     _require(len(a) == len(b) == 2, f"matrices of rank {len(a)} and {len(b)}; both must be 2")
@@ -233,6 +245,7 @@ RULES: dict[str, Rule] = {
     "GlobalMaxPool": _global_pooling,
     "GlobalLpPool": _global_pooling,
     "BatchNormalization": _batch_normalization,
+    "GroupNormalization": _group_normalization,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Concat": _concat,

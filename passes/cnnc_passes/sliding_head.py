@@ -73,7 +73,7 @@ def _begins(scores: ir.Value, exported: Collection[str | None]) -> list[Cut]:
         value = waiting.pop()
         node = value.producer()
         size = map_size(value) or ()
-        if node is None or set(size) - {1}:
+        if node is None or not is_one_place(value):  # (N, 1, 1, C) too is one place
             found.append(_before(value, [1] * len(size), exported))
             continue
         strides = _whole(node)

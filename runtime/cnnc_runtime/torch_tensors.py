@@ -10,7 +10,7 @@ import numpy as np
 from cnnc_runtime.errors import InvalidInputError
 from cnnc_runtime.tensors import TensorSpec
 
-__all__ = ["conform_on_device", "device_of", "is_tensor", "to_tensor", "widened"]
+__all__ = ["conform_on_device", "device_of", "is_tensor", "to_array", "to_tensor", "widened"]
 
 
 def is_tensor(value: Any) -> bool:
@@ -28,6 +28,12 @@ def device_of(tensor: Any) -> str:
 def to_tensor(array: np.ndarray[Any, Any]) -> Any:
     """A CPU tensor that shares the array's memory."""
     return sys.modules["torch"].from_numpy(array)
+
+
+def to_array(tensor: Any) -> np.ndarray[Any, Any]:
+    """A copy in host memory, or the tensor's own memory if it is there."""
+    array: np.ndarray[Any, Any] = tensor.cpu().numpy()
+    return array
 
 
 def widened(tensor: Any) -> Any:

@@ -54,8 +54,10 @@ def test_weights_of_a_wrapped_checkpoint_and_the_table(work: Path) -> None:
     weights |= {f"bn.{name}": (8,) for name in ("weight", "bias", "running_mean", "running_var")}
     state = {f"module.{key}": torch.rand(shape) for key, shape in weights.items()}
     torch.save({"state_dict": state | {"module.bn.num_batches_tracked": torch.tensor(0)}}, work / "net.pt")
-    done = cnnc(work, "-o", "net.onnx", "--weights", "net.pt")
+    done = cnnc(work, "-o", "net.onnx", "--weights", "net.pt", "--verbose")
     assert done.returncode == 0, done.stderr
+    assert "the engine fuses: activation in Conv ×1; leaves on their own: nothing" in done.stdout
+    assert "layout conversions left in the engine's graph: " in done.stdout
     assert "verified on CPUExecutionProvider against the PyTorch module in float64" in done.stdout
     assert (work / "net.onnx").exists()
 

@@ -98,7 +98,7 @@ def test_one_video_feeds_both_inputs_as_opencv_and_pytorch_have_it(work: Path) -
         with torch.inference_mode():
             expected = net(torch.from_numpy(seen)[None], torch.from_numpy(stacked(moved))[None])[0].numpy()
         np.testing.assert_allclose(found[name], expected, atol=1e-6)
-        place = work / "pictures" / f"film.mp4_{start}_{start + 4}"
+        place = work / "pictures" / f"film.mp4-{start}-{start + 4}"
         assert len(list(place.iterdir())) == 9
         largest = max(float(np.hypot(*field.transpose(2, 0, 1)).max()) for field in moved)
         for number, field in enumerate(moved, 1):
@@ -155,6 +155,16 @@ def test_flow_pictures_of_a_net_without_flow_are_refused(work: Path) -> None:
     assert not (work / "plain" / "pictures").exists()
 
 
+def test_pictures_of_films_whose_names_differ_in_a_slash_only_are_all_kept(work: Path) -> None:
+    (work / "a").mkdir()
+    for name in ("a/b c.mp4", "a_b_c.mp4", "a/b_ü.mp4"):
+        moving_film(work / name, 4)
+    done = run(work, "a/b c.mp4", "a_b_c.mp4", "a/b_ü.mp4", "--flow-out", "apart")
+    assert done.returncode == 0, done.stderr
+    folders = {str(path.parent.relative_to(work / "apart")) for path in (work / "apart").rglob("*.png")}
+    assert folders == {"a/b c.mp4-0-4", "a_b_c.mp4-0-4", "a/b_ü.mp4-0-4"}
+
+
 def items(film: Path, specs: Sequence[TensorSpec], prepare: Preprocessing, reading: Reading) -> list[Item | Failure]:
     return list(read_items([film], specs, prepare, reading))
 
@@ -171,6 +181,19 @@ def test_clips_of_frames_and_of_flow(work: Path) -> None:
         np.testing.assert_array_equal(item.feed["rgb"][:, t], reference(work / "film.mp4", 9 + t, 1)[0])
     with torch.inference_mode():
         assert SmallClips().eval()(*(torch.from_numpy(item.feed[name])[None] for name in item.feed)).shape == (1, 5)
+
+
+def test_the_flow_between_two_frames_is_computed_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnc_runtime.pipeline import two_stream
+
+    computed, compute = [], two_stream.optical_flow
+    monkeypatch.setattr(two_stream, "optical_flow", lambda *arguments: computed.append(1) or compute(*arguments))
+    found = items(work / "film.mp4", SPECS, PREPARE, Reading(sampling=Sampling(4, 1, 21)))
+    assert len(found) == 21 and len(computed) == 23  # 24 frames; one sample after the other, it would be 63
+    for start in (0, 7, 20):
+        item = found[start]
+        assert isinstance(item, Item)
+        np.testing.assert_allclose(item.feed["flow"], stacked(reference(work / "film.mp4", start)[1]), atol=1e-6)
 
 
 def test_a_crop_that_is_larger_pads_flow_with_rest(work: Path) -> None:

@@ -14,10 +14,12 @@ import cnnc
 from cnnc import explain as explained
 from cnnc.export import export
 from cnnc.zoo import ZOO, build
+from cnnc.zoo.convnext import Block, LayerNorm2d
 from cnnc_passes.gradient.rules import RULES
 from cnnc_runtime import Preprocessing, load
 from cnnc_runtime.errors import InvalidInputError, UnsupportedModelError, UsageError, VerificationError
 from cnnc_runtime.maps.explanation import Explanation
+from tests.nets import randomize_statistics
 
 LIMIT = 1e-4
 SLOW = (
@@ -29,7 +31,9 @@ SLOW = (
 SHAPES = {
     **dict.fromkeys(("resnet18", "resnet50", "seresnet50", "preactresnet18", "densenet121", "googlenet"), (3, 96, 96)),
     **dict.fromkeys(("squeezenet1_1", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0"), (3, 96, 96)),
-    **dict.fromkeys(("repvgg_a0", "shufflenet_v2_x1_0", "regnet_y_400mf", "ghostnet_100"), (3, 96, 96)),
+    **dict.fromkeys(
+        ("repvgg_a0", "shufflenet_v2_x1_0", "regnet_y_400mf", "ghostnet_100", "convnext_tiny"), (3, 96, 96)
+    ),
     "r3d_18": (3, 8, 32, 32),
 }
 
@@ -148,6 +152,41 @@ def test_the_default_layer_is_proved(name: str) -> None:
     assert heat.error < LIMIT and not heat.constant
 
 
+class Normalized(nn.Module):
+    """Between the layer that is explained and the score: BatchNorms, which are folded into layer and gradient alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        blocks: list[nn.Module] = [nn.Conv2d(3, 32, 3)]
+        for _ in range(3):
+            blocks += [nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+        self.features, self.fc = nn.Sequential(*blocks), nn.Linear(32, 5)
+        randomize_statistics(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.features(x).mean((2, 3)))
+
+
+def test_layer_and_gradient_share_their_weights(tmp_path: Path) -> None:
+    x = torch.zeros(1, 3, 16, 16)
+    cnnc.compile(Normalized(), x, tmp_path / "plain.onnx", device="cpu")
+    cnnc.compile(Normalized(), x, tmp_path / "map.onnx", explain="gradcam:features.0", device="cpu")
+    weights = 3 * 32 * 32 * 9 * 4  # bytes
+    more = (tmp_path / "map.onnx").stat().st_size - (tmp_path / "plain.onnx").stat().st_size
+    assert more < weights / 2  # nodes and certificate
+    assert cnnc.verify_artifact(tmp_path / "map.onnx", device="cpu").error < LIMIT
+
+
+def test_the_default_layer_of_a_net_with_channels_last() -> None:
+    torch.manual_seed(0)
+    features = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), LayerNorm2d(8), Block(8))
+    head = nn.Sequential(LayerNorm2d(8), nn.Flatten(1), nn.Linear(8, 5))
+    net = nn.Sequential(features, nn.AdaptiveAvgPool2d(1), head).eval()
+    certificate = cnnc.compile(net, torch.zeros(1, 3, 32, 32), explain="gradcam", device="cpu").report.certificate
+    assert certificate is not None and certificate.error < LIMIT
+
+
 def test_cam_is_gradcam_times_the_places_where_the_net_ends_in_gap_and_one_linear_layer() -> None:
     x = torch.randn(3, 3, 20, 24)
     cam, gradcam = (cnnc.compile(Small(), x, explain=how, device="cpu").engine("cpu") for how in ("cam", "gradcam"))
@@ -248,7 +287,7 @@ def test_a_layer_that_is_another_value_than_its_module_returns_is_found_out(monk
         ({"explain": "gradcam", "explain_class": "best"}, UsageError, "choose top or input"),
         ({"explain_class": "input"}, UsageError, "add --explain gradcam"),
         ({"explain": "gradcam", "states": ["x"]}, UsageError, "a step function"),
-        ({"explain": "gradcam", "fully_convolutional": True}, UnsupportedModelError, "an output .N, classes."),
+        ({"explain": "gradcam", "fully_convolutional": True}, UsageError, "map of each class already"),
     ],
 )
 def test_what_cannot_be_explained_is_said(options, error, message) -> None:

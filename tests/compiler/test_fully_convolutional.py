@@ -7,6 +7,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from torch import nn
 import cnnc
 from cnnc.fully_convolutional import Sliding
 from cnnc.zoo import build
+from cnnc.zoo.convnext import Block, LayerNorm2d
 from cnnc_passes.laws import fully_convolutional as law
 from cnnc_runtime import PRESETS, Preprocessing, load
 from cnnc_runtime.errors import UnsupportedModelError, UsageError, VerificationError
@@ -126,6 +128,34 @@ def test_padded_nets_give_the_head_on_each_window_of_the_map(net, more, tmp_path
     np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6 * np.abs(expected).max())
     if more == (0, 0):
         np.testing.assert_allclose(found[:, :, 0, 0], own, rtol=0, atol=5e-6 * np.abs(own).max())
+
+
+class ConvnextLike(nn.Module):
+    """Channels last: PyTorch gives the pooled map other strides, which the exporter writes as a Gather."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), LayerNorm2d(8), Block(8))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Sequential(LayerNorm2d(8), nn.Flatten(1), nn.Linear(8, 5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.pool(self.features(x)))
+
+
+def test_channels_last(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path, report = compiled(ConvnextLike(), tmp_path, 3, 32, 32)
+    assert report.sliding == Sliding((32, 32), (4, 4)) and "Gather" not in {n.op_type for n in ir.load(path).graph}
+    assert scores(path, noise(2, 3, 40, 36)).shape == (2, 5, 3, 2)
+
+
+def test_a_groupnorm_whose_sums_the_engine_rounds_too_much(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    body = (nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(1, 8), nn.Conv2d(8, 4, 1))
+    net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    _, report = compiled(net, tmp_path, 3, 96, 96)
+    assert report.certificate is not None and report.certificate.unproved_axes == ()
 
 
 def test_what_was_proved_is_at_several_sizes_of_each_axis(tmp_path: Path) -> None:
@@ -258,7 +288,9 @@ def test_two_inputs_cannot_slide() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["alexnet", "vgg16", "resnet18", "shufflenet_v2_x1_0", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name", ["alexnet", "vgg16", "resnet18", "shufflenet_v2_x1_0", "mobilenet_v3_small", "convnext_tiny"]
+)
 def test_networks_of_the_zoo(name: str, tmp_path: Path) -> None:
     report = cnnc.compile(name, output=tmp_path / "net.onnx", fully_convolutional=True, device="cpu").report
     assert report.sliding == Sliding((224, 224), (32, 32))

@@ -13,6 +13,7 @@ from torch import nn
 from cnnc.analysis import analyze_model
 from cnnc.export import export
 from cnnc.zoo import ZOO, build
+from cnnc.zoo.nf_resnet import ScaledStdConv2d
 from cnnc_passes.costs import model_cost
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_passes.laws.recognise_groupnorm import RecogniseGroupnorm
@@ -87,17 +88,39 @@ def test_zoo_net_with_layer_scales() -> None:
     assert counted(module, *ZOO["convnext_tiny"].input_shape) == learned(module) == ZOO["convnext_tiny"].params
 
 
-@pytest.mark.slow
-def test_scale_that_the_exporter_multiplied_into_a_small_weight_is_part_of_it() -> None:
-    """Of the 29 gains of the standardized convolutions, that of one 64x64x1x1 weight: it is folded as a constant."""
-    module = build("nf_resnet26")
-    assert counted(module, *ZOO["nf_resnet26"].input_shape) == learned(module) - 64
+@pytest.mark.parametrize("channels", [8, 128])  # small constants are folded at export, large ones are not
+def test_gain_of_a_standardized_weight_is_learned_beside_it(channels: int) -> None:
+    module = ScaledStdConv2d(channels, channels, 1)
+    assert counted(module, channels, 4, 4) == learned(module) == channels * channels + 2 * channels
+
+
+@pytest.mark.parametrize(("affine", "dynamic"), [(False, None), (True, None), (True, {})])
+def test_tracked_statistics_of_an_instance_norm(affine: bool, dynamic: dict[str, dict[int, str]] | None) -> None:
+    """The exporter repeats them for each item, also of a fixed batch, and has a BatchNormalization read them."""
+    norms = [nn.BatchNorm2d(32), nn.InstanceNorm2d(32, affine=affine, track_running_stats=True)]
+    module = nn.Sequential(nn.Conv2d(3, 32, 3), *norms).eval()
+    found = analyze_model(export(module, torch.zeros(2, 3, 8, 8), dynamic=dynamic), name="net")
+    assert (found.constants.learned, found.constants.statistics) == (learned(module), 128)
+    assert found.totals.params == learned(module)
+    assert [layer.statistics for layer in found.layers if layer.op == "BatchNormalization"] == [64, 64]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [*("resnet50_gn", "mobilenet_v3_small", "efficientnet_b0", "ghostnet_100", "repvit_m0_9", "s3d", "unet", "r3d_18")],
+    [
+        *(
+            "resnet50_gn",
+            "nf_resnet26",
+            "mobilenet_v3_small",
+            "efficientnet_b0",
+            "ghostnet_100",
+            "repvit_m0_9",
+            "s3d",
+            "unet",
+            "r3d_18",
+        )
+    ],
 )
 def test_zoo_nets(name: str) -> None:
     module = build(name)

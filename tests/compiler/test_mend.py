@@ -177,7 +177,8 @@ def test_and_without_that_care_it_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("cnnc.mend._with_care", lambda *_: None)
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(1, 8), nn.Conv2d(8, 4, 1)).eval()
-    with pytest.raises(VerificationError, match="differs from its source already"):
+    message = r"less exactly than PyTorch.*off by.*exported graph is right: in float64 it equals.*--no-verify"
+    with pytest.raises(VerificationError, match=message):
         cnnc.compile(net, torch.zeros(2, 3, 96, 96), opset=20)
 
 

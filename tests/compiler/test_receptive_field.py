@@ -115,6 +115,16 @@ def test_resnet(blocks: Sequence[int], stride_in_1x1: bool, size: int) -> None:
     assert square(found) == (size, 32, 0)
 
 
+def test_of_several_inputs_each_stream_has_its_own() -> None:
+    """And what reads both, the first's."""
+    nodes = [conv("x", "a", 5, stride=2), conv("z", "b", 11), conv("b", "c", 3, stride=2), node("Add", "c a", "y")]
+    weights = {f"w{size}": KERNELS[f"w{size}"] for size in (3, 5, 11)}
+    graph = ir.from_proto(model(nodes, {"x": (1, 1, 29, 29), "z": (1, 1, 37, 37)}, constants=weights)).graph
+    found = {str(value.name): field for value, field in receptive_fields(graph, {}).items()}
+    assert {name: found[name].image for name in "abcy"} == {"a": "x", "b": "z", "c": "z", "y": "x"}
+    assert [found[name].size for name in "abcy"] == [(5, 5), (11, 11), (13, 13), (5, 5)]
+
+
 def exported_fields(name: str) -> dict[str, ReceptiveField]:
     graph = export(build(name), torch.zeros(2, *ZOO[name].input_shape))
     InferShapes()(graph)

@@ -76,3 +76,29 @@ def test_what_is_open_stays(tmp_path: Path) -> None:
         want = Clips().eval()(torch.from_numpy(clip.astype(np.float32))).detach().numpy()
         got = cnnc.load(path, device="cpu").run(clip.astype(np.float32))
         np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+
+
+class Wide(nn.Module):
+    """A residual block whose convolutions do work enough for pairs of frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv3d(3, 64, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+        self.one, self.two = nn.Conv3d(64, 64, 3, 1, 1), nn.Conv3d(64, 64, 3, 1, 1)
+
+    def forward(self, clip: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(clip))
+        return torch.relu(self.two(torch.relu(self.one(x))) + x).mean((2, 3, 4))
+
+
+def test_two_frames_by_four_convolutions(tmp_path: Path) -> None:
+    """Of 7 frames: two by 2, for the padding, two pairs by 4, and one by 3: 15 convolutions of 21."""
+    path = tmp_path / "wide.onnx"
+    compiled = cnnc.compile(Wide().eval(), torch.zeros(1, 3, 7, 12, 12), output=path, device="cpu", target="cpu")
+    certificate, before, after = compiled.report.certificate, compiled.report.before, compiled.report.after
+    assert certificate is not None and before is not None and after is not None
+    assert compiled.report.passes.applied()["pair-frames"] == 2
+    assert not certificate.local["unproved"]
+    assert after.macs * 21 < before.macs * 15.5  # and the sums
+    assert census(path, "cpu", tmp_path).unblocked == 0

@@ -7,9 +7,11 @@ import onnx_ir as ir
 import pytest
 
 from cnnc_passes.driver import Driver
+from cnnc_passes.laws.pair_frames import PairFrames
 from tests.contract.blocks import Sample
 from tests.contract.graphs import model, node
 from tests.contract.laws import DECLINES, LAWS, LEAVES
+from tests.contract.laws.conv3d_to_2d import clip
 
 
 def declines(law: str, proto: onnx.ModelProto) -> list[str]:
@@ -44,3 +46,12 @@ def test_drop_noops_renames_what_it_leaves_as_an_output() -> None:
     assert Driver(graph).run(LAWS["drop-noops"])
     assert [n.op_type for n in graph.graph] == ["Relu"]
     assert [v.name for v in graph.graph.outputs] == ["y"]
+
+
+def test_pair_frames_declines_where_sums_cost_what_it_saves() -> None:
+    """Of 4 channels and 4 filters, 3x3 a frame: 2*9*4*4 MACs a pair, against four sums of 4 channels and two of 4."""
+    graph = ir.from_proto(clip())
+    driver = Driver(graph)
+    assert not driver.run(PairFrames(12.5))
+    assert [one.reason for one in driver.instances] == ["it saves 12 MACs for each value that is added instead"]
+    assert driver.run(PairFrames(12))

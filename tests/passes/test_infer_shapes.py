@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 import cnnc.zoo
 from cnnc.export import export
 from cnnc_passes.infer_shapes import InferShapes
+from cnnc_runtime.errors import InvalidInputError
 from tests.contract import graphs
 from tests.passes.shape_graphs import graph, node, zeros
 
@@ -270,3 +271,27 @@ def test_resize_keeps_the_symbols_of_open_sizes(
     nodes = [graphs.node("Resize", inputs, "y", mode="nearest", **attributes)]
     graph = ir.from_proto(graphs.model(nodes, {"x": ["batch", 3, "h", 9]}, ["y"], constants))
     assert [str(getattr(size, "value", size)) for size in graph.graph.outputs[0].shape or ()] == expected
+
+
+@pytest.mark.parametrize(("opset", "size"), [(18, 2), (21, 4)])
+def test_group_normalization_has_its_inputs_shape(opset: int, size: int) -> None:
+    """Onnx infers it only where it is a function; from opset 21 on it is none, and scale and shift are per channel."""
+    norm = node("GroupNormalization", "x s t", num_groups=2)
+    constants = {"s": zeros(size), "t": zeros(size)}
+    proto = graph([norm], {"x": ["batch", 4, "h", 9]}, constants, opset=opset)
+    assert inferred(proto)["y"] == ["batch", 4, "h", 9]
+
+
+@pytest.mark.parametrize(
+    ("x", "size", "groups", "message"),
+    [
+        (["batch", 4, 8], 3, 2, r"4 channels in 2 groups, but 's' is \[3\]"),
+        (["batch", 5, 8], 5, 2, "5 channels do not divide into 2 groups"),
+        (["batch", 4], 4, 2, "an input of rank 2"),
+    ],
+)
+def test_a_group_normalization_that_contradicts_itself(x: list[Any], size: int, groups: int, message: str) -> None:
+    norm = node("GroupNormalization", "x s t", num_groups=groups)
+    proto = graph([norm], {"x": x}, {"s": zeros(size), "t": zeros(size)}, opset=21)
+    with pytest.raises(InvalidInputError, match=f"the_GroupNormalization.*{message}"):
+        InferShapes()(ir.from_proto(proto))

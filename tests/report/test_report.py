@@ -22,6 +22,7 @@ from cnnc.analysis.report import to_html
 from cnnc.analysis.report.colors import CATEGORIES, COLORS, PAGES, SYMBOLS
 from cnnc.analysis.report.kernels import first_kernels
 from cnnc.analysis.report.text import clean, json_for_script, plot_text, seconds, shorten
+from cnnc.analysis.table import footer
 from cnnc_runtime.errors import InvalidInputError, UsageError
 from cnnc_runtime.metadata import Metadata
 from tests.report.measured import with_everything
@@ -167,12 +168,17 @@ def test_texts() -> None:
 
 def test_artifact_tells_its_story() -> None:
     analysis = small_net()
+    barrier = {"cause": "Split (has no <blocked> form)", "layers": ["a", "b"], "conversions": 12, "pooled": 0}
     report = {
         "nodes": {"before": 9, "after": 6},
         "before": {"params": 300},
         "after": {"params": 272},
         "applied": {"fold-batchnorm": 2},
         "declined": [{"law": "fold-batchnorm", "reason": "<training_mode> is set"}] * 3,
+        "fusion": {
+            "before": {"nodes": 21, "fused": {"activation in Conv": 4}, "loose": {"Add": 2}},
+            "after": {"nodes": 17, "fused": {}, "loose": {"Add": 3}, "barriers": [barrier, "nonsense"]},
+        },
     }
     difference = {"output": "y", "error": 1.5e-7, "own_error": 1e-7, "floor": 2e-6, "cosine": 1.0, "top1": 1.0}
     certificate = {"oracle": "float64", "error": 1.5e-7, "factor": 8.0, "differences": [difference, "nonsense"]}
@@ -183,9 +189,24 @@ def test_artifact_tells_its_story() -> None:
     found = [text for _, text in page.texts]
     for expected in ("fold-batchnorm", "<training_mode> is set", "1.5e-07", "float64", "300"):
         assert expected in found
+    for expected in ("21", "fused: activation in Conv", "left on its own: Add", barrier["cause"], "a, b", "12"):
+        assert expected in found
+    lines = [line for line in footer(analysis) if "layout conversions" in line or "Split" in line]
+    assert lines == [
+        "layout conversions left in the engine's graph: 12",
+        "  12 by Split (has no <blocked> form): a, b",
+    ]
+    assert json.loads(analysis.to_json())["layout_conversions"] == [barrier]
 
 
-@pytest.mark.parametrize("nonsense", [{"applied": 3, "before": [1], "declined": {"a": 1}}, {"differences": 5}])
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"applied": 3, "before": [1], "declined": {"a": 1}},
+        {"differences": 5, "fusion": 7},
+        {"fusion": {"before": 1, "after": {"barriers": [{"cause": 3}], "nodes": "many", "loose": 2}}},
+    ],
+)
 def test_metadata_of_the_wrong_type_is_left_out(nonsense: dict[str, Any]) -> None:
     analysis = small_net()
     analysis.model.metadata_props.update(

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 
 from cnnc_runtime.computation import Computation
 from cnnc_runtime.gpu.binding import Binding
@@ -115,6 +115,33 @@ def test_tensors_are_used_where_they_are():
         results.append((y, x.mean(dim=(2, 3))))
     for y, right in results:
         assert torch.allclose(y, right, atol=1e-6)
+
+
+def test_an_artifact_that_explains_a_class_takes_tensors(monkeypatch):
+    """`explain_class` has a range; it goes the way of the pictures all the same, through an engine on a played GPU."""
+    values = [("x", TensorProto.FLOAT, ["n", 4]), ("explain_class", TensorProto.INT64, ["n"])]
+    nodes = [
+        helper.make_node("Unsqueeze", ["explain_class", "one"], ["at"]),
+        helper.make_node("GatherElements", ["x", "at"], ["y"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info(*value) for value in values],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(np.array([1], np.int64), "one")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    binding, gpu = bind(model)
+    monkeypatch.setattr("cnnc_runtime.executor.Binding", lambda *_: binding)
+    specs = [TensorSpec.of(arg) for arg in gpu.session.get_inputs()]
+    ranges = {"explain_class": (-1.0, 3.0)}
+    opened = Opened(gpu, Device("cuda"), "net", GpuOptions())
+    computation = Computation(opened, specs, [TensorSpec("y", np.dtype("f4"), ("n", 1))], [], ranges)
+    x, asked = torch.randn(5, 4), torch.tensor([3, -1, 0, 2, 1])
+    for _ in range(2):
+        (y,) = computation.on_device({"x": x, "explain_class": asked})
+        assert torch.equal(y[:, 0], x[torch.arange(5), asked])
 
 
 def test_a_graph_serves_each_bucket_and_its_smaller_batches():

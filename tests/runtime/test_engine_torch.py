@@ -119,6 +119,18 @@ def test_tensors_on_a_gpu_are_checked_too(x, message):
         checker("cuda:1").call(x)
 
 
+def test_a_class_that_is_asked_for_on_a_gpu_is_checked():
+    """One number a sample is copied to the host: a class out of range would be read past the end of the weights."""
+    asked = TensorSpec("explain_class", np.dtype(np.int64), ("n",))
+    asking = Checker([SPEC, asked], {"explain_class": (-1.0, 9.0)}, False, "cuda:1", "net")
+    call = asking.call({"x": on_gpu(2, 3, 8, 8), "explain_class": on_gpu(2, dtype=torch.int64) + 9})
+    assert call.on_device and call.feed["explain_class"].tolist() == [9, 9]
+    with pytest.raises(InvalidInputError, match=r"'explain_class' holds values from 10 to 10.*-1 to 9"):
+        asking.call({"x": on_gpu(2, 3, 8, 8), "explain_class": on_gpu(2, dtype=torch.int64) + 10})
+    with pytest.raises(InvalidInputError, match=r"'explain_class' is on cpu, the engine on cuda:1"):
+        asking.call({"x": on_gpu(2, 3, 8, 8), "explain_class": torch.zeros(2, dtype=torch.int64)})
+
+
 def test_a_declared_range_is_checked_in_host_memory():
     with pytest.raises(InvalidInputError, match=r"x\.cpu\(\)"):
         checker("cuda:1", {"x": (0.0, 1.0)}).call(on_gpu(2, 3, 8, 8))

@@ -140,4 +140,15 @@ def test_names_of_pictures(tmp_path: Path) -> None:
     assert [str(files(name)) for name in names[:3]] == ["out/a.png", "out/in/b.jpg.png", "out/in/b.png.png"]
     assert str(files(f"{names[3]}[12]")) == "out/film.mp4-12.png"
     assert str(files(f"{names[4]}[3:5]")) == "out/x.npy-3-5.png"
+    assert str(files.folder(f"{names[3]}[0:8:2]")) == "out/film.mp4-0-8-2"
     assert str(PictureFiles(Path("out"), ["../there/c.jpg"])("../there/c.jpg")) == "out/c.png"
+
+
+def test_no_two_inputs_share_a_picture() -> None:
+    names = ["b.jpg", "b.png", "b.jpg.bmp", "b.jpg.png.gif", "film.mp4", "film.mp4-12.jpg"]
+    names += ["c-1.jpg", "a/b.jpg", "a_b.jpg"]
+    files = PictureFiles(Path("out"), names)
+    written = [str(files(name)) for name in [*names, "film.mp4[12]"] if name != "film.mp4"]
+    assert len(set(written)) == len(written)
+    assert written[5:8] == ["out/c-1.png", "out/a/b.png", "out/a_b.png"]
+    assert str(PictureFiles(Path("out"), ["b.jpg", "b.jpg"])("b.jpg")) == "out/b.png"  # one picture, named twice

@@ -9,12 +9,14 @@ from typing import Literal
 from cnnc.zoo import ZOO
 from cnnc_passes.pipeline import TARGETS
 
-__all__ = ["DEFAULT", "PACKAGES", "RAW", "Contender", "contenders", "input_shapes", "product_of_target"]
+__all__ = ["AGAIN", "DEFAULT", "PACKAGES", "RAW", "Contender", "contenders", "input_shapes", "product_of_target"]
 
 RunsOn = Literal["onnxruntime", "engine", "openvino", "eager", "compiled"]
 
 RAW = "raw"
 """torch.onnx.export(dynamo=True) as it comes: what all others are compared with."""
+AGAIN = "raw-again"
+"""The same file once more: how far it comes out from `raw` is what a race can be off by."""
 PACKAGES = ("onnxsim", "onnxslim", "onnxscript", "openvino")
 """Whose versions matter beside those of `cnnc.machine.describe_machine`."""
 
@@ -46,14 +48,19 @@ def product_of_target(target: str) -> str:
 _F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 _KNOWN = (
     Contender(RAW, RAW, "onnxruntime"),
+    Contender(AGAIN, RAW, "onnxruntime"),
     Contender("onnxscript", "onnxscript", "onnxruntime"),
     Contender("onnxsim", "onnxsim", "onnxruntime"),
     Contender("onnxslim", "onnxslim", "onnxruntime"),
-    *(Contender(product_of_target(target), product_of_target(target), "engine") for target in TARGETS),
+    *(
+        Contender(product_of_target(target), product_of_target(target), "onnxruntime", by_default=target != "portable")
+        for target in TARGETS
+    ),
+    Contender("cnnc-engine", product_of_target(TARGETS[0]), "engine"),
     Contender("openvino-f32", "openvino", "openvino", _F32),
     Contender("openvino", "openvino", "openvino"),
     Contender("openvino-f32-cnnc", "openvino-cnnc", "openvino", _F32, by_default=False),
-    Contender("torch-compile", "torch-compile", "compiled"),
+    Contender("torch-compile", None, "compiled"),
     Contender("eager", None, "eager"),
     Contender("eager-channels-last", None, "eager", {"memory_format": "channels_last"}),
 )

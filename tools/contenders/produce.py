@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import re
-import resource
 import sys
 import time
 import warnings
@@ -19,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from tools.contenders.known import input_shapes
+from tools.contenders.peak import peak_bytes
 
 Answer = dict[str, Any]
 
 
 def file_of(product: str, folder: Path) -> Path:
-    """Where `product` lies in `folder`; of torch-compile, the folder of its cache."""
-    if product == "torch-compile":
-        return folder / "inductor"
+    """Where `product` lies in `folder`."""
     return folder / f"{product}{'.xml' if product.startswith('openvino') else '.onnx'}"
 
 
@@ -44,10 +40,9 @@ def main(question: Mapping[str, Any]) -> Answer:
             "onnxslim": _onnxslim,
             "openvino": _openvino,
             "openvino-cnnc": _openvino,
-            "torch-compile": _torch_compile,
         }[product]
     answer = make(question["net"], file_of(product, folder))
-    return answer | {"bytes": _bytes(file_of(product, folder)), "peak_bytes": _peak()}
+    return answer | {"bytes": _bytes(file_of(product, folder)), "peak_bytes": peak_bytes()}
 
 
 def _raw(net: str, out: Path) -> Answer:
@@ -112,17 +107,6 @@ def _openvino(net: str, out: Path) -> Answer:
     return clock.answer()
 
 
-def _torch_compile(net: str, out: Path) -> Answer:
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(out)
-    out.mkdir()
-    torch, zoo, run = _import("torch"), _import("cnnc.zoo"), _import("tools.contenders.run")
-    with _Clock() as clock:
-        module = run.compiled(zoo.build(net))
-        inputs = {name: torch.zeros(shape) for name, shape in input_shapes(net, 1).items()}
-        run.call_module(module, inputs)
-    return clock.answer()
-
-
 def _by_name(module: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     import inspect
 
@@ -148,20 +132,9 @@ class _Clock:
         return {"seconds": self.seconds}
 
 
-def _bytes(made: Path) -> int | None:
-    """The file's, and those of the weights beside an .xml; None of a cache, which is no artifact to hand over."""
-    if made.is_dir():
-        return None
+def _bytes(made: Path) -> int:
+    """The file's, and those of the weights beside an .xml."""
     return sum(file.stat().st_size for file in {made, made.with_suffix(".bin")} if file.is_file())
-
-
-def _peak() -> int:
-    """The most resident bytes of this process, or of one that it started (compilers are)."""
-    status = Path("/proc/self/status")
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if status.exists():  # the peak of the process that forked this one is not in it
-        own = int(re.search(r"VmHWM:\s+(\d+)", status.read_text(encoding="ascii"))[1])  # type: ignore[index]
-    return 1024 * max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)  # KiB on Linux
 
 
 if __name__ == "__main__":

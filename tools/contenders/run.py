@@ -1,44 +1,80 @@
-"""The child process that times one contender, `python -m tools.contenders.run`: seconds a call, as JSON.
+"""The child process that times one contender, `python -m tools.contenders.run`: a line of JSON for each it reads.
 
-All get the same seeded input, at batch 1, and their own default number of threads. The first result is kept in a
-file where asked, to be compared: a contender that computes something else is not faster.
+The first brings the contender up, each other one is a turn; `runner.py` asks. All get the same seeded input, at
+batch 1, and their own default number of threads. The first result is kept in a file where asked, to be compared:
+a contender that computes something else is not faster.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from cnnc.race import measure
-from tools.contenders.known import input_shapes
+from tools.contenders.peak import peak_bytes
 
 Feed = Mapping[str, Any]
 Call = Callable[[], Any]
 
+_WARM_UP = 0.05  # seconds; the first call after the others' turns is never timed
+_LEAST = 2  # calls
 
-def main(question: Mapping[str, Any]) -> dict[str, Any]:
-    """Time it, after its first result is written to `output`, if that names a file."""
+
+def main(questions: TextIO, answers: TextIO) -> None:
+    """Bring up what the first line says, then time it once for each line that follows."""
     warnings.simplefilter("ignore")
+    call, answer = bring_up(json.loads(questions.readline()))
+    while True:
+        print(json.dumps(answer), file=answers, flush=True)
+        line = questions.readline()
+        if not line:
+            return
+        seconds = measure(call, warm_up=_WARM_UP, timed=json.loads(line)["seconds"], least=_LEAST)
+        answer = {"seconds": seconds, "running_bytes": peak_bytes()}
+
+
+def bring_up(question: Mapping[str, Any]) -> tuple[Call, dict[str, Any]]:
+    """A call, and what it took to make; its first result is written to `output`, if that names a file."""
     rng = np.random.default_rng(0)
-    shapes = input_shapes(question["net"], 1)
-    feed = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-    bring_up = {
+    feed = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in question["shapes"].items()}
+    load = {
         "onnxruntime": _onnxruntime,
         "engine": _engine,
         "openvino": _openvino,
         "eager": _eager,
         "compiled": _compiled,
     }[question["runs_on"]]
-    call = bring_up(question, feed)
+    call = load(question, feed)
+    start = time.perf_counter()
+    first = call()
+    if (
+        question["runs_on"] == "compiled"
+    ):  # made by its first call; that the module was built before is not in its seconds
+        return call, _compiled_answer(question, first, time.perf_counter() - start)
+    _keep(question, first)
+    return call, {}
+
+
+def _keep(question: Mapping[str, Any], first: Any) -> None:
     if question.get("output"):
-        np.save(question["output"], np.asarray(_first(call())))
-    return {"seconds": measure(call)}
+        np.save(question["output"], np.asarray(_first(first)))
+
+
+def _compiled_answer(question: Mapping[str, Any], first: Any, seconds: float) -> dict[str, Any]:
+    from torch._inductor.async_compile import shutdown_compile_workers
+
+    shutdown_compile_workers()  # nothing else beside what is timed; and their memory counts when they have ended
+    _keep(question, first)
+    return {"seconds": seconds, "bytes": None, "peak_bytes": peak_bytes()}
 
 
 def _onnxruntime(question: Mapping[str, Any], feed: Feed) -> Call:
@@ -88,9 +124,8 @@ def _eager(question: Mapping[str, Any], feed: Feed) -> Call:
 
 
 def _compiled(question: Mapping[str, Any], feed: Feed) -> Call:
-    """From the cache that `produce.py` filled, where inductor finds its kernels there."""
+    """With a cache of its own, empty at first."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = question["path"]
-    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no idle workers beside what is timed
     import torch
 
     from cnnc.zoo import build
@@ -139,5 +174,19 @@ def _named(feed: Feed, names: list[str]) -> dict[str, Any]:
     return {name: feed.get(name, feed[""]) for name in names}
 
 
+def _die_with_the_parent() -> None:
+    """A process that is stopped would wait for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _own_output() -> TextIO:
+    """The pipe to who asks; what libraries print goes where errors go."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
+
+
 if __name__ == "__main__":
-    print(json.dumps(main(json.load(sys.stdin))))
+    _die_with_the_parent()
+    main(sys.stdin, _own_output())

@@ -18,6 +18,8 @@ from tools.gallery.shown import SHOWN_ON
 
 __all__ = ["measure"]
 
+_BUDGET = 30.0  # seconds of turns a pass
+
 
 def measure(name: str, rounds: int, pause: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Of one pass: `applied` (how many times), `with` and `without` (`macs`, `nodes`, `file_nodes`, `rounds`).
@@ -41,10 +43,12 @@ def measure(name: str, rounds: int, pause: float, say: Callable[[str], None]) ->
             if not skip and name not in made["applied"]:
                 raise UsageError(f"{name} does not apply to {shown.net}: tools/gallery/shown.py names another net")
             file = file_of(product, folder)
-            found[which] = {"applied": made["applied"]} | count(file, "engine")
+            found[which] = {"applied": made["applied"]} | count([file], "engine")[file]
+            if "failed" in found[which]:
+                raise RuntimeError(f"{shown.net} {which} {name}: {found[which]['failed']}")
             runners.append((which, Contender(which, product, "engine"), file))
             say(f"{name}: {shown.net} {which} it")
-        for which, entry in time_in_turn(shown.net, runners, rounds, pause, Path(scratch), say).items():
+        for which, entry in time_in_turn(shown.net, runners, rounds, pause, Path(scratch), say, _BUDGET).items():
             if "failed" in entry:
                 raise RuntimeError(f"{shown.net} {which} {name}: {entry['failed']}")
             found[which] |= entry

@@ -6,42 +6,40 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tools.contenders.known import AGAIN
+from tools.peers_page.compare import LOW_PRECISION, OURS, has_a_law, lead_over, noise_of, ratio_of
 from tools.peers_page.results import geometric_mean, median_of, speed_of
 
-__all__ = ["ENGINES_OWN", "has_a_law", "lead_over", "page"]
+__all__ = ["page"]
 
-ENGINES_OWN = frozenset(
-    {
-        *("constant-reshape", "drop-noops", "explicit-pads", "fold-batchnorm", "fold-bias", "fold-pad", "fold-scale"),
-        *("fuse-activation", "infer-shapes", "merge-duplicates", "merge-reshapes", "merge-transposes", "simplify"),
-    }
-)
-"""Passes whose work onnxruntime does as well when it loads a file: they win nothing."""
-_MEAN = "reduce-to-pool"
-"""Applies nearly everywhere, and changes something only where the mean stood between blocked layouts."""
-
-LOW_PRECISION = 1e-3
-"""A result further off than this, as a share of the output's magnitude, was not computed in float32."""
-
-_OURS = "cnnc"
-_FOR_OTHER_ENGINES = "cnnc-portable"
+_SIMPLIFIERS = ("onnxsim", "onnxslim")
 _HEAD = """# The race against the peers
 
 `make peers` makes every network of the list `tools/peers_nets.txt` with every tool and races the results on this
-machine's CPU, batch 1; it writes this page, its picture and `peers.json`. `make peers ARGS=--quick` ends in five
-minutes.
+machine's CPU, batch 1; it writes this page, its picture and `peers.json`. `make peers ARGS='--nets resnet18,r3d_18
+--merge'` races these again and keeps the others, `make peers ARGS=--quick` ends in five minutes.
 
-Contenders: `raw`, the export of `torch.onnx.export(dynamo=True)` as it comes; the same after onnxscript's optimizer,
-onnxsim and OnnxSlim, all on bare onnxruntime; `cnnc`, proved, on its engine, for each target; OpenVINO on the raw
-export at a fixed batch, in float32 and with its default hints, which may choose a lower precision; torch.compile
-(inductor, frozen weights, fixed shapes); PyTorch eager, also in channels_last. Networks have seeded random weights.
+- `raw`: the export of `torch.onnx.export(dynamo=True)` as it comes; `raw-again`: the same file in a second process.
+- `onnxscript`, `onnxsim`, `onnxslim`: that file after onnxscript's optimizer, onnxsim and OnnxSlim.
+- `cnnc`, `cnnc-cpu`: the proved artifacts, `--target onnxruntime` (the default) and `--target cpu`. All files so far
+  run on bare onnxruntime with its default options and threads; `cnnc-engine` is the default artifact on `cnnc.load`.
+- `openvino-f32`, `openvino`: OpenVINO on the raw export at a fixed batch, in float32, and with its default hints, which
+  may choose a lower precision.
+- `torch-compile`: inductor, frozen weights, fixed shapes; `eager`, `eager-channels-last`: PyTorch as it is.
 
-Latencies: each contender in a process of its own, in turn, another one first each round, with pauses; the median of a
-round's calls, and of these the median of the rounds. Speed is that of the raw export = 1. `off by` is the largest
-difference from the raw export's output, as a share of its magnitude: beyond 1e-3 (marked *) it is not float32.
+Networks have seeded random weights. Each contender has a process of its own, which stays loaded and is stopped
+(SIGSTOP) while others run. They run in turn, another one first each round, with pauses. A turn is repeated, at most
+three times, if anything else took cores meanwhile, or if its calls took 1.2 times as long as in the same contender's
+fastest turn so far: the cores of a virtual machine are not always its own. A latency is the median of a turn's calls,
+and of these the median of the rounds. Speed is that of the raw export = 1. `off by` is the largest
+difference from the raw export's output, as a share of its magnitude: beyond 1e-3 (marked *) it is not float32, and is
+compared no further.
+
+Beyond noise: faster in at least 6 of 7 rounds, and by more than `raw-again` differs from `raw` on that network.
 """
-_A_LAW = """A law applies: one that the engine does not have itself, in any of cnnc's artifacts but the portable one.
-That a mean became a pooling counts where it left fewer layout conversions.
+_A_LAW = """A law applies: one that the engine does not have itself, in an artifact of cnnc, and the engine makes a
+graph of it with other operators or MACs than of the raw export. That a mean became a pooling, alone, counts where it
+left fewer layout conversions.
 """
 
 
@@ -56,36 +54,16 @@ def page(results: Mapping[str, Any], picture: str) -> str:
             _summary(nets, names),
             f"![Speed of each contender on each network]({picture})\n",
             _speeds(nets, names),
-            "## Where a peer is ahead of cnnc\n",
+            "## cnnc against each peer\n",
+            *(_against(nets, names, ours) for ours in OURS),
+            "## Slower than the raw export, or than onnxsim's or OnnxSlim's output\n",
+            _slower(nets),
+            "## Where another engine is ahead of cnnc\n",
             _ahead(nets, names),
             "## Every network\n",
             *(_details(net, of) for net, of in nets.items()),
         ]
     return "\n".join(parts)
-
-
-def has_a_law(net: Mapping[str, Any]) -> bool:
-    """Whether a law applies to it that the engine does not have."""
-    raw = net["contenders"].get("raw", {}).get("layout_conversions", 0)
-    for name in _ours(net):
-        entry = net["contenders"][name]
-        laws = set(entry.get("applied", {})) - ENGINES_OWN
-        if laws - {_MEAN} or (laws and entry.get("layout_conversions", raw) < raw):
-            return True
-    return False
-
-
-def _ours(net: Mapping[str, Any]) -> list[str]:
-    """The contenders that are cnnc's, for this engine."""
-    return [name for name in net["contenders"] if name.startswith(_OURS) and name != _FOR_OTHER_ENGINES]
-
-
-def lead_over(peer: Mapping[str, Any], ours: Mapping[str, Any]) -> float | None:
-    """How many times faster `peer` is, where all its rounds are faster than all of ours, in the same precision."""
-    theirs, own = median_of(peer), median_of(ours)
-    if theirs is None or own is None or peer.get("difference", 0.0) > LOW_PRECISION:
-        return None
-    return own / theirs if max(peer["rounds"]) < min(ours["rounds"]) else None
 
 
 def _contenders(nets: Mapping[str, Any]) -> list[str]:
@@ -133,35 +111,68 @@ def _speeds(nets: Mapping[str, Any], names: Sequence[str]) -> str:
     return _table(["", f"{names[0]}, ms", *names[1:]], rows)
 
 
+def _against(nets: Mapping[str, Any], names: Sequence[str], ours: str) -> str:
+    """How many times the latency of `ours` each peer's is."""
+    groups = [[net for net in nets.values() if has_a_law(net) is law] for law in (True, False)]
+    rows = []
+    for peer in names:
+        if peer.startswith("cnnc") or peer == AGAIN:
+            continue
+        ratios = [[ratio for net in group if (ratio := ratio_of(net, peer, ours))] for group in groups]
+        every = ratios[0] + ratios[1]
+        ahead = sum(lead_over(net, ours, peer) is not None for net in nets.values())
+        behind = sum(lead_over(net, peer, ours) is not None for net in nets.values())
+        means = (_ratio(geometric_mean(one)) for one in (*ratios, every))
+        rows.append([peer, *means, *map(str, (len(every), ahead, behind))])
+    columns = ["a law applies", "none", "all", "nets in float32", f"{ours} ahead", "peer ahead"]
+    return _table([f"peer's latency / that of `{ours}`, geometric mean", *columns], rows)
+
+
+def _slower(nets: Mapping[str, Any]) -> str:
+    rows = [
+        [net, ours, peer, f"{lead:.2f}", f"{noise_of(of):.2f}"]
+        for net, of in nets.items()
+        for ours in OURS
+        for peer in ("raw", *_SIMPLIFIERS)
+        if (lead := lead_over(of, peer, ours)) is not None
+    ]
+    if not rows:
+        return f"Nowhere beyond noise, of {len(nets)} networks.\n"
+    return _table(["", "artifact", "slower than", "times", "noise"], rows)
+
+
 def _ahead(nets: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Of the fastest of cnnc's artifacts, by all rounds of both, in the same precision."""
+    """Of the fastest of cnnc's artifacts, in float32."""
     rows = []
     for net, of in nets.items():
-        ours = min(_ours(of), key=lambda name: median_of(of["contenders"][name]) or math.inf, default=_OURS)
-        own = of["contenders"].get(ours, {})
+        ours = min(OURS, key=lambda name: median_of(of["contenders"].get(name)) or math.inf)
         for name in names:
-            peer = of["contenders"].get(name, {})
-            lead = None if name.startswith(_OURS) else lead_over(peer, own)
+            if not name.startswith(("openvino", "torch", "eager")):
+                continue
+            lead = lead_over(of, name, ours)
             if lead is not None:
-                rows.append([net, name, ours, *map(_milliseconds, (median_of(peer), median_of(own))), f"{lead:.2f}"])
+                both = (median_of(of["contenders"][one]) for one in (name, ours))
+                rows.append([net, name, ours, *map(_milliseconds, both), f"{lead:.2f}", f"{noise_of(of):.2f}"])
     if not rows:
-        return (
-            "Nowhere: in float32, no peer was faster in all its rounds than the fastest of cnnc's artifacts in any.\n"
-        )
-    table = _table(["", "peer", "fastest of cnnc", "peer, ms", "cnnc, ms", "times faster"], rows)
-    return f"In float32, and faster in each of its rounds than the fastest of cnnc's artifacts in any:\n\n{table}"
+        return f"Nowhere beyond noise, in float32, of {len(nets)} networks.\n"
+    columns = ["", "peer", "fastest of cnnc", "peer, ms", "cnnc, ms", "times faster", "noise"]
+    return f"In float32, beyond noise:\n\n{_table(columns, rows)}"
 
 
 def _details(name: str, net: Mapping[str, Any]) -> str:
     columns = ["", "latency, ms", "rounds from, to", "speed", "off by", "nodes", "conversions"]
-    columns += ["MMACs", "file, MB", "made in, s", "peak, MB"]
+    columns += ["MMACs", "file, MB", "made in, s", "peak of that, MB", "peak of running, MB"]
     raw = net["contenders"].get("raw", {})
     rows = [_detail(key, entry, raw, speed_of(net, key)) for key, entry in net["contenders"].items()]
     failed = [f"{key} failed: {_escaped(one['failed'])}" for key, one in net["contenders"].items() if "failed" in one]
-    applied = net["contenders"].get(_OURS, {}).get("applied", {})
-    laws = ", ".join(f"{law} ×{count}" for law, count in applied.items()) or "none"
-    lines = [f"{net['date']}, {net['rounds']} rounds. Passes of `cnnc`: {laws}.", *failed]
+    laws = (f"{ours}: {_laws(net['contenders'].get(ours, {}))}" for ours in OURS)
+    when = f"{net['date']}, commit {net.get('commit') or 'unknown'}, {net['rounds']} rounds"
+    lines = [f"{when}. {'A' if has_a_law(net) else 'No'} law applies. {'; '.join(laws)}.", *failed]
     return f"<details><summary>{name}</summary>\n\n{_table(columns, rows)}\n" + "\n\n".join(lines) + "\n\n</details>\n"
+
+
+def _laws(entry: Mapping[str, Any]) -> str:
+    return ", ".join(f"{law} ×{count}" for law, count in entry.get("applied", {}).items()) or "no pass"
 
 
 def _detail(name: str, entry: Mapping[str, Any], raw: Mapping[str, Any], speed: float | None) -> list[str]:
@@ -184,6 +195,7 @@ def _detail(name: str, entry: Mapping[str, Any], raw: Mapping[str, Any], speed: 
         _scaled(entry.get("bytes"), 1e6, 2),
         _scaled(seconds, 1),
         _scaled(peak, 1e6, 0),
+        _scaled(entry.get("running_bytes"), 1e6, 0),
     ]
 
 

@@ -1,6 +1,7 @@
 """Results as plain data, net by net, so that a race of hours can be held in parts.
 
-    {"schema": 1, "nets": {"resnet18": {"date": "2026-01-31", "machine": {...}, "rounds": 7, "pause": 0.5,
+    {"schema": 1, "nets": {"resnet18": {"date": "2026-01-31 12:00", "commit": "1234abc", "machine": {...},
+                                        "rounds": 15, "pause": 0.05,
                                         "contenders": {"raw": {...}, "cnnc": {...}}}}}
 
 A contender's entry is that of `tools.contenders.race.Entry`. What is compared was always held in one race: an
@@ -26,13 +27,15 @@ SCHEMA = 1
 Results = dict[str, Any]
 
 
-def record(entries: Mapping[str, Any], rounds: int, pause: float, machine: Mapping[str, Any]) -> dict[str, Any]:
-    """One net's results, dated today."""
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+def record(
+    entries: Mapping[str, Any], pause: float, machine: Mapping[str, Any], commit: str | None = None
+) -> dict[str, Any]:
+    """One net's results, as of now (UTC)."""
     return {
-        "date": date,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M"),
+        "commit": commit,
         "machine": dict(machine),
-        "rounds": rounds,
+        "rounds": max((len(one.get("rounds", ())) for one in entries.values()), default=0),
         "pause": pause,
         "contenders": dict(entries),
     }

@@ -20,7 +20,8 @@ and MACs are the network's, as PyTorch has it; where the artifact has fewer MACs
 is what the proof found: the largest difference from the network in float64, as a share of the output's magnitude.
 Latencies are of one image, clip or frame on the CPU: the artifact on cnnc's engine and the network in PyTorch (eager),
 each in a process of its own, in turn; medians of a round's runs, and of these the median of the rounds. 3-D CNNs are
-compiled for the CPU alone, [clips frame by frame](../lowering.md#clips-frame-by-frame); leave `--target cpu` out for a GPU.
+compiled for the CPU alone, [clips frame by frame](../lowering.md#clips-frame-by-frame): leave `--target cpu` out for
+a GPU.
 """
 _SUBJECTS = """## What is looked at
 

@@ -40,6 +40,7 @@ class ReceptiveField:
         jump: pixels between the fields of neighbors, of `local`; 0 where it does not move. A fraction after upsampling.
         start: center of the first element's field, of `local`; the image's center where there is none.
         laws: the field of each element, for `interval`.
+        image: the name of the input that it lies on.
     """
 
     size: tuple[int, ...]
@@ -47,6 +48,7 @@ class ReceptiveField:
     jump: tuple[Fraction, ...]
     start: tuple[Fraction, ...]
     laws: tuple[Law | None, ...] = dataclasses.field(repr=False)
+    image: str = dataclasses.field(default="", compare=False)
 
     def interval(self, index: Sequence[int]) -> tuple[Span, ...]:
         """First and last pixel seen on local paths by the element at `index`, one entry per spatial axis.
@@ -76,7 +78,10 @@ _Tracks = tuple[_Track, ...]
 
 
 def receptive_fields(graph: ir.Graph, sizes: Mapping[str, int]) -> dict[ir.Value, ReceptiveField]:
-    """The fields on the first image-like input (rank 3 or more) of all values that depend on it.
+    """The fields of all values on an image-like input (rank 3 or more): of several, the first they depend on.
+
+    A two-stream net has a field on its frame in one stream, on its flow in the other; a step function on its frame,
+    and, where only its state is read, on that.
 
     Args:
         graph: with inferred shapes, functions inlined and constants as initializers.
@@ -90,16 +95,18 @@ def receptive_fields(graph: ir.Graph, sizes: Mapping[str, int]) -> dict[ir.Value
     Raises:
         InvalidInputError: an attribute of a convolution or pooling is impossible.
     """
-    images = image_inputs(graph)
-    shape = known_shape(images[0], sizes) if images else None
-    if shape is None:
-        return {}
-    axes = spatial_axes(images[0])
-    sweep = _Sweep([shape[axis] for axis in axes], sizes)
-    sweep.tracked[images[0]] = tuple(_Track(False, PIXELS, axis) for axis in axes)
-    for node in graph:
-        sweep.follow(node)
-    fields = {value: _field(tracks, sweep.extents) for value, tracks in sweep.tracked.items() if tracks is not None}
+    fields: dict[ir.Value, ReceptiveField | None] = {}
+    for image in image_inputs(graph):
+        shape = known_shape(image, sizes)
+        if shape is None:
+            continue
+        axes = spatial_axes(image)
+        sweep = _Sweep([shape[axis] for axis in axes], sizes)
+        sweep.tracked[image] = tuple(_Track(False, PIXELS, axis) for axis in axes)
+        for node in graph:
+            sweep.follow(node)
+        found = {value: _field(tracks, sweep.extents, str(image.name)) for value, tracks in sweep.tracked.items()}
+        fields = found | fields
     return {value: field for value, field in fields.items() if field is not None}
 
 
@@ -224,8 +231,8 @@ def _union(tracks: Sequence[_Track], extent: int) -> _Track | None:
     return _Track(whole, law, axis)
 
 
-def _field(tracks: _Tracks, extents: Sequence[int]) -> ReceptiveField | None:
-    if any(track.law is None and track.axis is not None for track in tracks):
+def _field(tracks: _Tracks | None, extents: Sequence[int], image: str) -> ReceptiveField | None:
+    if tracks is None or any(track.law is None and track.axis is not None for track in tracks):
         return None
     local = tuple(None if track.law is None else track.law.size for track in tracks)
     return ReceptiveField(
@@ -240,4 +247,5 @@ def _field(tracks: _Tracks, extents: Sequence[int]) -> ReceptiveField | None:
             for track, extent in zip(tracks, extents, strict=True)
         ),
         laws=tuple(track.law for track in tracks),
+        image=image,
     )

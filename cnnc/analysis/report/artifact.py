@@ -13,6 +13,7 @@ from typing import Any
 import onnx_ir as ir
 
 from cnnc.analysis.report.text import shorten
+from cnnc.verify.barriers import barriers_from
 from cnnc_runtime.metadata import Metadata
 
 __all__ = ["ArtifactStory", "artifact_story"]
@@ -32,6 +33,8 @@ class ArtifactStory:
         costs: what, before, after.
         applied: pass, number of places.
         declined: pass, reason, number of places.
+        engine: what the engine's optimized graph has, of the original and of the artifact.
+        barriers: what forces layout conversions in it, the layers, number of conversions.
         proof: lines on how it was proved; empty for an artifact that was not.
         differences: per output: its name, error, error of the original, floor, cosine, same top-1 class.
         rule: which error is accepted, in words.
@@ -42,6 +45,8 @@ class ArtifactStory:
     costs: _Rows
     applied: _Rows
     declined: _Rows
+    engine: _Rows
+    barriers: _Rows
     proof: tuple[tuple[str, str], ...]
     differences: _Rows
     rule: str
@@ -64,6 +69,8 @@ def artifact_story(model: ir.Model) -> ArtifactStory | None:
         costs=_costs(report),
         applied=tuple((_text(law), _text(count)) for law, count in _dict(report.get("applied")).items())[:_MOST_ROWS],
         declined=_declined(report),
+        engine=_engine(_dict(report.get("fusion"))),
+        barriers=_barriers(report),
         proof=_proof(certificate),
         differences=_differences(certificate),
         rule=_rule(certificate),
@@ -83,6 +90,28 @@ def _declined(report: dict[str, Any]) -> _Rows:
     places = [one for key in ("declined", "dropped") for one in _list(report.get(key)) if isinstance(one, dict)]
     counts = Counter((str(one.get("law", "")), str(one.get("reason", ""))) for one in places)
     return tuple((_text(law), _text(reason), str(count)) for (law, reason), count in counts.items())[:_MOST_ROWS]
+
+
+def _engine(fusion: dict[str, Any]) -> _Rows:
+    before, after = (_dict(fusion.get(key)) for key in ("before", "after"))
+    names = {
+        "nodes": "nodes",
+        "layout_conversions": "layout conversions",
+        "pooled_conversions": "of these, of one value a channel",
+        "unblocked": "convolutions outside the blocked layout",
+    }
+    rows = [(name, before.get(key), after.get(key)) for key, name in names.items()]
+    for key, name in (("fused", "fused"), ("loose", "left on its own")):
+        was, now = _dict(before.get(key)), _dict(after.get(key))
+        rows += [(f"{name}: {one}", was.get(one, 0), now.get(one, 0)) for one in dict.fromkeys([*was, *now])]
+    known = [row for row in rows if isinstance(row[1], int) and isinstance(row[2], int)]
+    return tuple((_text(name), f"{was:,}", f"{now:,}") for name, was, now in known)[:_MOST_ROWS]
+
+
+def _barriers(report: dict[str, Any]) -> _Rows:
+    found = barriers_from(report) or ()
+    rows = ((_text(one.cause), _text(", ".join(one.layers)), f"{one.conversions:,}") for one in found)
+    return tuple(rows)[:_MOST_ROWS]
 
 
 def _proof(certificate: dict[str, Any]) -> tuple[tuple[str, str], ...]:

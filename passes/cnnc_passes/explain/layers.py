@@ -38,9 +38,9 @@ def default_layer(score: ir.Value) -> ir.Value:
     value: ir.Value | None = score
     while value is not None and not _has_places(value):
         value = _data_input(value.producer())
-    if value is None:
+    if value is None or value.producer() is None:  # a flattened image is no layer's map
         raise UnsupportedModelError(
-            f"no value (N, channels, height, width) leads to the score {score.name!r}: there is no place to point at"
+            f"no layer of values (N, channels, height, width) leads to the score {score.name!r}: no place to point at"
         )
     while (node := value.producer()) is not None and op_name(node) in (*_POOLINGS, *_KEEPS):
         before = node.inputs[0]

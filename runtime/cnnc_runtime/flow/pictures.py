@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,19 @@ from cnnc_runtime.errors import OutputError
 from cnnc_runtime.flow.encoding import encode
 from cnnc_runtime.flow.wheel import colors_of
 
-__all__ = ["folder_of", "write_pictures"]
+__all__ = ["write_pictures"]
 
 _LEAST = 1.0  # pixels: in a sample where nothing moves further, colors would be of noise
 
 
-def write_pictures(folder: Path, name: str, fields: Sequence[NDArray[np.floating[Any]]], bound: float) -> list[Path]:
-    """Write `01-x.png`, `01-y.png`, `01-wheel.png`, `02-x.png`, ... into `folder_of(folder, name)`.
+def write_pictures(folder: Path, fields: Sequence[NDArray[np.floating[Any]]], bound: float) -> list[Path]:
+    """Write `01-x.png`, `01-y.png`, `01-wheel.png`, `02-x.png`, ... of one sample into a folder.
 
     x and y are the codes of `encode`: 128 where nothing moves. In the wheel's colors full saturation is the longest
     displacement of all fields, at least 1 pixel; that is the same in the pictures of one sample, not of several.
 
     Args:
-        folder: made if it is not there.
-        name: of the sample.
+        folder: of this sample alone; made if it is not there.
         fields: (H, W, 2) each, in pixels.
         bound: as of `encode`.
 
@@ -39,22 +37,16 @@ def write_pictures(folder: Path, name: str, fields: Sequence[NDArray[np.floating
     """
     from PIL import Image
 
-    place = folder_of(folder, name)
     largest = max([_LEAST, *(float(np.hypot(field[..., 0], field[..., 1]).max(initial=0)) for field in fields)])
     files = []
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for number, field in enumerate(fields, 1):
             codes = encode(field, bound)
             pictures = {"x": codes[..., 0], "y": codes[..., 1], "wheel": colors_of(field, largest)}
             for kind, pixels in pictures.items():
-                files.append(place / f"{number:02d}-{kind}.png")
+                files.append(folder / f"{number:02d}-{kind}.png")
                 Image.fromarray(np.ascontiguousarray(pixels)).save(files[-1])
     except OSError as error:
-        raise OutputError(f"{place}: flow pictures could not be written: {error.strerror or error}") from error
+        raise OutputError(f"{folder}: flow pictures could not be written: {error.strerror or error}") from error
     return files
-
-
-def folder_of(folder: Path, name: str) -> Path:
-    """Where the pictures of a sample go: `clips/film.mp4[40:51]` -> `folder/clips_film.mp4_40_51`."""
-    return folder / (re.sub(r"[^\w.-]+", "_", name).strip("_.") or "sample")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PictureFiles", "original"]
 
+_NUMBER = re.compile(r"(-\d+)*$")  # of a frame, row or clip
+
 
 def original(name: str) -> Image | None:
     """The upright picture that an item was made of; None where it is no picture file of its own, but a frame or array.
@@ -35,7 +37,8 @@ def original(name: str) -> Image | None:
 class PictureFiles:
     """Names the PNG of each item in a folder, as the inputs lie in theirs: `pics/a/b.jpg` -> `folder/a/b.png`.
 
-    Where two inputs would share one (`b.jpg`, `b.png`) their suffixes stay: `b.jpg.png`. A frame, row or clip is
+    Where two inputs would share one (`b.jpg`, `b.png`) their suffixes stay: `b.jpg.png`; so does that of an input
+    whose file would be the one of another input then (`b.jpg.bmp`), or of one of its frames. A frame, row or clip is
     numbered: `film.mp4[12]` -> `folder/film.mp4-12.png`.
 
     Args:
@@ -45,10 +48,11 @@ class PictureFiles:
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self._folder = folder
-        parents = {os.path.dirname(os.path.abspath(name)) for name in names}  # noqa: PTH100, PTH120 - a million names
+        paths = {os.path.abspath(name) for name in names}  # noqa: PTH100 - a million names
+        parents = {os.path.dirname(path) for path in paths}  # noqa: PTH120
         self._top = os.path.commonpath(parents) if parents else ""
-        count = Counter(os.path.splitext(os.path.abspath(name))[0] for name in names)  # noqa: PTH100, PTH122
-        self._shared = {stem for stem, uses in count.items() if uses > 1}
+        count = Counter(os.path.splitext(path)[0] for path in paths)  # noqa: PTH122
+        self._taken = {stem for stem, uses in count.items() if uses > 1 or _NUMBER.sub("", stem) in paths}
 
     def __call__(self, name: str) -> Path:
         """The file of the item `name`."""
@@ -57,7 +61,11 @@ class PictureFiles:
             file, number = name, ""
         path = Path(os.path.abspath(file))  # noqa: PTH100 - resolve() would follow links out of the folder
         inside = path.relative_to(self._top) if path.is_relative_to(self._top) else Path(path.name)
-        keeps_suffix = number or is_container(path) or str(path.with_suffix("")) in self._shared
+        keeps_suffix = number or is_container(path) or str(path.with_suffix("")) in self._taken
         stem = inside.name if keeps_suffix else inside.stem
         index = re.sub(r"[^\w.]+", "-", number).rstrip("-")
         return self._folder / inside.parent / f"{stem}{index}.png"
+
+    def folder(self, name: str) -> Path:
+        """Where the pictures of the item `name` go, if it has several: `film.mp4[0:4]` -> `folder/film.mp4-0-4`."""
+        return self(name).with_suffix("")

@@ -47,7 +47,7 @@ class Reading:
         column: of a Parquet file, the column with the images; if None, the only one that can be it.
         timeout: seconds to decode one item, or to reach the next one of a file; for ever if None.
         sampling: of a video, for a net that takes clips: which frames; what the net and its artifact say if None.
-        flow_out: where pictures of the optical flow go that a net is fed; nowhere if None.
+        flow_out: the folder for pictures of the optical flow that a net is fed, of each sample's name; none if None.
 
     Raises:
         UsageError: a number is not positive.
@@ -57,7 +57,7 @@ class Reading:
     column: str | None = None
     timeout: float | None = None
     sampling: Sampling | None = None
-    flow_out: Path | None = None
+    flow_out: Callable[[str], Path] | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ def flow_tasks(file: Path, inputs: Sequence[TensorSpec], prepare: Preprocessing,
     """A task a sample; its frames are resized as they are decoded, its flow is computed where the task is loaded.
 
     A sample of `film.mp4[40:51]` holds frame 40 and the flow from 40 to 41, 41 to 42, ..., 49 to 50; of a net that
-    takes clips of 10 frames, frames 40 to 49 and the same flow.
+    takes clips of 10 frames, frames 40 to 49 and the same flow. What samples have in common is computed once.
 
     Raises:
         CnncError: as `read_frames`; the video has too few frames, or a frame cannot be prepared.
@@ -61,11 +62,25 @@ def flow_tasks(file: Path, inputs: Sequence[TensorSpec], prepare: Preprocessing,
     _parted(inputs, flow)
     sampling = reading.sampling or flow_sampling(inputs, prepare)
     whole, order = dataclasses.replace(prepare, crop=None, flow=None), itertools.count()
-    for name, frames in sample_clips(file, sampling, lambda image: (next(order), _resized(file, whole, image))):
-        if any(before[0] >= after[0] for before, after in itertools.pairwise(frames)):
+    for name, frames in sample_clips(file, sampling, lambda image: _Frame(next(order), _resized(file, whole, image))):
+        if any(before.order >= after.order for before, after in itertools.pairwise(frames)):
             raise _too_short(file, sampling)  # it was looped, as clips are, but what moves does not jump back
-        pixels = [one for _, one in frames]
-        yield Task(name, 1, functools.partial(_load, name, pixels, inputs, prepare, reading.flow_out))
+        yield Task(name, 1, functools.partial(_load, name, frames, inputs, prepare, reading.flow_out))
+
+
+class _Frame:
+    """A frame as it was resized, and the flow from it to the next: one stride apart, so the same in every sample."""
+
+    def __init__(self, order: int, pixels: Array) -> None:
+        self.order, self.pixels = order, pixels
+        self._field: NDArray[np.float32] | None = None
+        self._lock = threading.Lock()  # samples that share it are loaded in several threads
+
+    def flow_to(self, after: _Frame, prepare: Preprocessing) -> NDArray[np.float32]:
+        with self._lock:
+            if self._field is None:
+                self._field = _field(self.pixels, after.pixels, prepare)
+            return self._field
 
 
 def _resized(file: Path, whole: Preprocessing, image: Image) -> Array:
@@ -84,16 +99,20 @@ def _too_short(file: Path, sampling: Sampling) -> InvalidInputError:
 
 
 def _load(
-    name: str, frames: list[Array], inputs: Sequence[TensorSpec], prepare: Preprocessing, folder: Path | None
+    name: str,
+    frames: list[_Frame],
+    inputs: Sequence[TensorSpec],
+    prepare: Preprocessing,
+    folder_of: Callable[[str], Path] | None,
 ) -> list[Item | Failure]:
-    """The one item of a sample, from its frames as they were resized."""
+    """The one item of a sample."""
     flow = _flow_of(prepare)
     seen, moved = _parted(inputs, flow)
     try:
-        fields = [_field(before, after, prepare) for before, after in itertools.pairwise(frames)]
-        if folder is not None:
-            write_pictures(folder, name, fields, flow.bound)
-        pictures = [_cropped(frame, prepare) for frame in frames[: len(fields) if len(seen.shape) == 5 else 1]]
+        fields = [before.flow_to(after, prepare) for before, after in itertools.pairwise(frames)]
+        if folder_of is not None:
+            write_pictures(folder_of(name), fields, flow.bound)
+        pictures = [_cropped(frame.pixels, prepare) for frame in frames[: len(fields) if len(seen.shape) == 5 else 1]]
         values = prepare.normalized(np.stack(pictures))
         feed = {
             seen.name: np.moveaxis(values, 0, 1) if len(seen.shape) == 5 else values[0],

@@ -32,10 +32,10 @@ def clip(
     return model([conv], {"x": ["batch", channels, frames, 5, 6]}, ["y"], constants)
 
 
-def fused(z: bool) -> onnx.ModelProto:
+def fused(z: bool, frames: int = 3) -> onnx.ModelProto:
     """As fuse-activation leaves it: with Relu, and the sum of a residual block."""
     conv = node("FusedConv", "x w b z" if z else "x w b", "y", pads=[1] * 6, activation="Relu", domain="com.microsoft")
-    shape = ["batch", 4, 3, 5, 5]
+    shape = ["batch", 4, frames, 5, 5]
     proto = model([], {"x": shape, **({"z": shape} if z else {})}, [], {"w": weights(4, 4, 3, 3, 3), "b": weights(4)})
     proto.graph.node.append(conv)
     proto.graph.output.append(onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, shape))

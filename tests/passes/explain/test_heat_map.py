@@ -171,6 +171,10 @@ REFUSED = {
         f"{GEMM} h = Abs (a)", "gradcam", "h", "float[n,5] y, float[n,4,6,7] h", UsageError, "does not reach",
     ),
     "cam of another head": (TANH, "cam", None, "float[n,5] y", UnsupportedModelError, "at Tanh .* gradcam"),
+    "no layer but the image": (
+        *("f = Flatten <axis = 1> (x) y = Relu (f)", "gradcam", None, "float[n,168] y"),
+        *(UnsupportedModelError, "no place to point at"),
+    ),
     "no scores": ("y = Relu (x)", "gradcam", None, "float[n,4,6,7] y", UnsupportedModelError, "an output .N, classes."),
     "scores of no place": (
         "s = ReduceMax <keepdims = 0> (x, axes) y = Gemm <transB = 1> (s, w, b)",
