@@ -9,11 +9,11 @@ from pathlib import Path
 import onnx_ir as ir
 
 from cnnc.artifact import write_model
+from cnnc.engine_graph.census import Census, census
 from cnnc.fingerprint import hashes
 from cnnc.memory import release_memory
 from cnnc.verify import Certificate, LocalProof, Reference, verify
 from cnnc.verify.bisect import Drop
-from cnnc.verify.census import Census, census
 from cnnc.verify.oracle import graph_in_float64
 from cnnc_passes.pipeline import Report, Target, optimize, pipeline_for
 from cnnc_runtime.engine import Engine

@@ -18,6 +18,7 @@ from cnnc.artifact import append_metadata, check_writable, publish, scratch_besi
 from cnnc.attempt import Plan, build, check, fusion
 from cnnc.declared import check_labels, fitted, ranges_for
 from cnnc.embed import embed
+from cnnc.engine_graph.census import Census, regressions
 from cnnc.explain import explaining
 from cnnc.frontend import Frontend, open_source
 from cnnc.fully_convolutional import Sliding, open_fully_convolutional, uncropped
@@ -25,7 +26,6 @@ from cnnc.memory import release_memory
 from cnnc.mend import repaired
 from cnnc.states import States, numbered, pair_states
 from cnnc.verify import Case, Certificate, Inputs, Reference, refer
-from cnnc.verify.census import Census, regressions
 from cnnc.verify.samples import read_samples
 from cnnc_passes.costs import Cost, model_cost
 from cnnc_passes.driver import Instance

@@ -16,10 +16,10 @@ from cnnc.analysis.inputs import batch_size, fix_input_shapes, require_known_inp
 from cnnc.analysis.kinds import kind_of
 from cnnc.analysis.layer import FullyConnected, Layer
 from cnnc.analysis.memory import memory_of
-from cnnc.analysis.names import layer_name
 from cnnc.analysis.normalization import Normalization, normalizations
 from cnnc.analysis.parameters import constants_of
 from cnnc.analysis.result import Analysis, Totals
+from cnnc.layer_names import layer_name
 from cnnc_passes.costs import Cost, node_cost, total_cost
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_passes.learned import measured_values

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
-from cnnc.analysis.names import layer_name
+from cnnc.layer_names import layer_name
 from cnnc_passes.costs import value_bytes
 
 __all__ = ["LiveBytes", "Memory", "engine_order", "memory_of"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cnnc.analysis.activations.result import ActivationHealth
     from cnnc.analysis.timing.result import Timing
-    from cnnc.verify.barriers import Barrier
+    from cnnc.engine_graph.barriers import Barrier
 
 __all__ = ["Analysis", "KindTotals", "Totals"]
 
@@ -126,7 +126,7 @@ class Analysis:
     @functools.cached_property
     def barriers(self) -> tuple[Barrier, ...] | None:
         """What forced layout conversions in the engine where an artifact was compiled; None where nothing says."""
-        from cnnc.verify.barriers import barriers_from
+        from cnnc.engine_graph.barriers import barriers_from
 
         metadata = Metadata.from_props(self.model.metadata_props)
         return barriers_from(metadata.report) if metadata is not None and metadata.report is not None else None

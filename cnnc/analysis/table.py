@@ -139,7 +139,7 @@ def _sizes(analysis: Analysis) -> Iterator[str]:
         names = ", ".join(f"{op} ({number})" for op, number in analysis.uncounted.items())
         yield f"FLOPs of these operators are not known here, and count 0: {names}"
     if analysis.barriers is not None:
-        from cnnc.verify.barriers import describe_barriers
+        from cnnc.engine_graph.barriers import describe_barriers
 
         yield from describe_barriers(analysis.barriers)
 

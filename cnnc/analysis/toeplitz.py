@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from cnnc.analysis.names import layer_name
 from cnnc.analysis.result import Analysis
+from cnnc.layer_names import layer_name
 from cnnc_passes.rewrite import op_name
 from cnnc_passes.shapes import Window, explicit_pads
 from cnnc_passes.sizes import concrete_shape

@@ -153,7 +153,7 @@ def _show(report: Any, output: Path, verbose: bool) -> None:
 def _show_engine(before: Any, after: Any) -> None:
     """What the engine makes of the artifact: kernels that do several operators' work, and what converts layouts."""
     from cnnc.cli import console
-    from cnnc.verify.barriers import describe_barriers
+    from cnnc.engine_graph.barriers import describe_barriers
 
     fused = ", ".join(f"{kind} ×{count}" for kind, count in after.fused.items())
     loose = ", ".join(f"{op} ×{count}" for op, count in after.loose.items())

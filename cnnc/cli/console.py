@@ -49,6 +49,9 @@ def proof(certificate: Certificate) -> None:
         note(f"output {name!r} was the same for every input tried: equal, but that proves little")
     for axis in certificate.unproved_axes:
         note(f"axis {axis!r}: the original itself takes no other size that was tried")
+    if certificate.in_float64:
+        count = certificate.in_float64
+        note(f"items compared in float64, since the original's own precision shows nothing there: {count}")
 
 
 @contextlib.contextmanager

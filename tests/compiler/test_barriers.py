@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import pytest
 
-from cnnc.verify.barriers import Barrier, barriers_from, describe_barriers
-from cnnc.verify.census import Census, census
+from cnnc.engine_graph.barriers import Barrier, barriers_from, describe_barriers
+from cnnc.engine_graph.census import Census, census
 from tests.contract.graphs import model, node, weights
 
 IN, OUT = "input of the network", "output of the network"

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import cnnc
+from cnnc.cli import console
 from cnnc.verify import Certificate, Inputs, refer, verify
 from cnnc.verify.tolerance import item_errors, relative_error
 from cnnc_runtime.errors import UnsupportedModelError, VerificationError
@@ -73,10 +74,12 @@ def proved(
     return verify(truth, run, device="cpu", provider="p", optimization="all", graph=graph)
 
 
-def test_what_the_engine_rounds_there_is_no_fault_where_its_graph_is_right() -> None:
+def test_what_the_engine_rounds_there_is_no_fault_where_its_graph_is_right(capsys: pytest.CaptureFixture[str]) -> None:
     certificate = proved(off_by(0.4, constant), exactly)
     assert certificate.in_float64 == 1 and certificate.to_dict()["in_float64"] == 1
     assert certificate.error < 1e-6 and certificate.own_error < 1e-6  # of the other items
+    console.proof(certificate)
+    assert "items compared in float64" in "".join(capsys.readouterr())
 
 
 def test_nothing_is_settled_where_float32_decides() -> None:

@@ -152,9 +152,12 @@ def test_channels_last(tmp_path: Path) -> None:
 
 def test_a_groupnorm_whose_sums_the_engine_rounds_too_much(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    body = (nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(1, 8), nn.Conv2d(8, 4, 1))
-    net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    body = (nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(1, 8), nn.ReLU(), nn.MaxPool2d(8))
+    net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    with torch.no_grad():
+        body[0].bias += 1  # a mean that is large beside the deviation
     _, report = compiled(net, tmp_path, 3, 96, 96)
+    assert report.passes.applied()["expand-instancenorm"] == 1
     assert report.certificate is not None and report.certificate.unproved_axes == ()
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import cnnc
-from cnnc.verify.census import census
+from cnnc.engine_graph.census import census
 
 
 class Clips(nn.Module):

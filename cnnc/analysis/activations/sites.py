@@ -8,7 +8,7 @@ from collections.abc import Collection
 import onnx_ir as ir
 
 from cnnc.analysis.activations.nonlinear import is_gate, rectifies, saturation
-from cnnc.analysis.names import layer_name
+from cnnc.layer_names import layer_name
 from cnnc_passes.rewrite import constant, op_name
 from cnnc_passes.windows import CONVOLUTIONS, POOLINGS
 

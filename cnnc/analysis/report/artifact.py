@@ -13,7 +13,7 @@ from typing import Any
 import onnx_ir as ir
 
 from cnnc.analysis.report.text import shorten
-from cnnc.verify.barriers import barriers_from
+from cnnc.engine_graph.barriers import barriers_from
 from cnnc_runtime.metadata import Metadata
 
 __all__ = ["ArtifactStory", "artifact_story"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from cnnc.verify.plain_layout import BLOCKED_CONV, REORDER_OUTPUT, plain_inputs, why_plain
+from cnnc.engine_graph.plain_layout import BLOCKED_CONV, REORDER_OUTPUT, plain_inputs, why_plain
 from cnnc_passes.rewrite import op_name
 
 __all__ = ["Barrier", "barriers_from", "describe_barriers", "find_barriers"]
