@@ -208,6 +208,7 @@ def test_states_that_the_graph_lacks():
     ("state", "kind", "message"),
     [
         ({}, UsageError, r"the states of .* are \['h'\]"),
+        (np.zeros((1, 3, 8, 8), np.float32), UsageError, r"`state` is no dict .* are \['h'\]"),
         ({"g": np.zeros((1, 3, 8, 8), np.float32)}, UsageError, r"`state` names \['g'\]"),
         ({"h": np.zeros((1, 3, 8, 9), np.float32)}, InvalidInputError, "'h' expects shape"),
         ({"h": np.full((1, 3, 8, 8), np.inf, np.float32)}, InvalidInputError, "192 infinite"),

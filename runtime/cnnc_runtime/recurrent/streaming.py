@@ -111,13 +111,14 @@ class Stream:
             state: {name: array} for every state; zeros if None.
 
         Raises:
-            UsageError: the stream or engine is closed, or the names are not those of the states.
+            UsageError: the stream or engine is closed, or `state` is no dict of just the states.
             InvalidInputError: an array does not fit its state.
         """
         with self._lock:
             self._require_open()
-            if state is not None and state.keys() != self._specs.keys():
-                raise UsageError(f"`state` names {list(state)}: the states of {self._name} are {list(self._specs)}")
+            if state is not None and (not isinstance(state, Mapping) or state.keys() != self._specs.keys()):
+                names = f"names {list(state)}" if isinstance(state, Mapping) else "is no dict of arrays by name"
+                raise UsageError(f"`state` {names}: the states of {self._name} are {list(self._specs)}")
             self._initial = None if state is None else _copied(self._state_checker.call(state).feed)
             self._is_fresh = True
 
