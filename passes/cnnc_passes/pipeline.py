@@ -12,11 +12,14 @@ from onnx_ir.passes import common
 from cnnc_passes.driver import Driver, Instance, Key, Prove
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_passes.laws.concat_frames import ConcatFrames
+from cnnc_passes.laws.concat_to_conv import ConcatToConv
 from cnnc_passes.laws.constant_reshape import ConstantReshape
 from cnnc_passes.laws.conv3d_to_2d import Conv3dTo2d
+from cnnc_passes.laws.depthwise_before_concat import DepthwiseBeforeConcat
 from cnnc_passes.laws.drop_noops import DropNoops
 from cnnc_passes.laws.expand_instancenorm import ExpandInstancenorm
 from cnnc_passes.laws.explicit_pads import ExplicitPads
+from cnnc_passes.laws.fill_block import FillBlock
 from cnnc_passes.laws.fold_batchnorm import FoldBatchNorm
 from cnnc_passes.laws.fold_bias import FoldBias
 from cnnc_passes.laws.fold_input_norm import FoldInputNorm
@@ -28,6 +31,7 @@ from cnnc_passes.laws.fully_convolutional import FullyConvolutional
 from cnnc_passes.laws.fuse_activation import FuseActivation
 from cnnc_passes.laws.gap_before_pointwise import GapBeforePointwise
 from cnnc_passes.laws.hoist_stride import HoistStride
+from cnnc_passes.laws.join_groups import JoinGroups
 from cnnc_passes.laws.linear_to_conv import LinearToConv
 from cnnc_passes.laws.mean_by_rows import MeanByRows
 from cnnc_passes.laws.merge_clips import MergeClips
@@ -40,6 +44,7 @@ from cnnc_passes.laws.merge_reshapes import MergeReshapes
 from cnnc_passes.laws.merge_serial import MergeSerial
 from cnnc_passes.laws.merge_transposes import MergeTransposes
 from cnnc_passes.laws.monotone_after_pool import MonotoneAfterPool
+from cnnc_passes.laws.pad_channels import PadChannels
 from cnnc_passes.laws.pair_frames import PairFrames
 from cnnc_passes.laws.pointwise_before_resize import PointwiseBeforeResize
 from cnnc_passes.laws.pool3d_to_2d import Pool3dTo2d
@@ -49,6 +54,7 @@ from cnnc_passes.laws.prune_unread import PruneUnread
 from cnnc_passes.laws.recognise_activations import RecogniseActivations
 from cnnc_passes.laws.recognise_groupnorm import RecogniseGroupnorm
 from cnnc_passes.laws.reduce_to_pool import ReduceToPool
+from cnnc_passes.laws.split_concat import SplitConcat
 from cnnc_passes.laws.split_conv import SplitConv
 from cnnc_passes.rewrite import Rewrite
 from cnnc_passes.share_weights import ShareWeights
@@ -131,6 +137,9 @@ _CAREFUL: Pipeline = (ExpandInstancenorm(), MeanByRows())
 # MACs that a value added to another must save: measured on the CPU provider, see docs/lowering.md.
 _LEAST_WORK = 160
 
+# After FuseActivation, whose FusedConv they take apart; one residual in blocks lets the next be so.
+_JOINED: tuple[Rewrite, ...] = (DepthwiseBeforeConcat(), SplitConcat(), ConcatToConv())
+
 _FRAMES: tuple[Rewrite, ...] = (
     MergeReshapes(),
     PairFrames(_LEAST_WORK),
@@ -143,7 +152,8 @@ _FRAMES: tuple[Rewrite, ...] = (
 # What only some engines understand comes last, so that every law above sees standard operators.
 _LOWER: dict[str, Pipeline] = {
     "onnxruntime": (FuseActivation(),),
-    "cpu": (FuseActivation(), SplitConv(), _FRAMES),
+    # Channels first: of more maps in blocks a residual can be added by the convolution itself.
+    "cpu": (PadChannels(), JoinGroups(), FuseActivation(), SplitConv(), _JOINED, FillBlock(), _FRAMES),
     "portable": (),
 }
 

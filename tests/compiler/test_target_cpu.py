@@ -102,3 +102,36 @@ def test_two_frames_by_four_convolutions(tmp_path: Path) -> None:
     assert not certificate.local["unproved"]
     assert after.macs * 21 < before.macs * 15.5  # and the sums
     assert census(path, "cpu", tmp_path).unblocked == 0
+
+
+class Joined(nn.Module):
+    """GhostNet's bottleneck, with a stride and a residual, and the end of one of CSPNet's stages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.first = nn.Conv2d(3, 16, 3, 2, 1), nn.Conv2d(16, 20, 1)
+        self.cheap, self.down = nn.Conv2d(20, 20, 3, 1, 1, groups=20), nn.Conv2d(40, 40, 3, 2, 1, groups=40)
+        self.second, self.cheaper = nn.Conv2d(40, 24, 1), nn.Conv2d(24, 24, 3, 1, 1, groups=24)
+        self.shortcut = nn.Conv2d(16, 48, 1, 2)
+        self.left, self.right, self.last = nn.Conv2d(48, 32, 1), nn.Conv2d(48, 32, 3, 1, 1), nn.Conv2d(64, 16, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        f = nn.functional.leaky_relu
+        x = torch.relu(self.stem(image))
+        p = torch.relu(self.first(x))
+        q = self.second(self.down(torch.cat([p, torch.relu(self.cheap(p))], 1)))
+        x = torch.relu(torch.cat([q, self.cheaper(q)], 1) + self.shortcut(x))
+        return f(self.last(torch.cat([f(self.left(x)), f(self.right(x))], 1))).mean((2, 3))
+
+
+def test_nothing_is_joined(tmp_path: Path) -> None:
+    path, example = tmp_path / "joined.onnx", torch.zeros(1, 3, 32, 32)
+    compiled = cnnc.compile(Joined().eval(), example, output=path, device="cpu", target="cpu")
+    certificate, applied = compiled.report.certificate, compiled.report.passes.applied()
+    assert certificate is not None and not certificate.local["unproved"]
+    assert [applied[law] for law in ("depthwise-before-concat", "split-concat", "concat-to-conv")] == [1, 2, 1]
+    assert "Concat" not in {node.op_type for node in onnx.load(path).graph.node}
+    counts = census(path, "cpu", tmp_path)
+    assert (counts.layout_conversions - counts.pooled_conversions, counts.unblocked) == (0, 0)
+    assert not counts.loose

@@ -11,13 +11,13 @@ import onnx_ir as ir
 from cnnc_passes.rewrite import op_name, same_shape
 from cnnc_passes.windows import groups
 
-__all__ = ["is_blocked", "takes_blocks"]
+__all__ = ["idle_lanes", "is_aligned", "is_blocked", "is_whole_blocks", "missing_channels", "takes_blocks"]
 
 _ALIGNED = 4  # channels come in multiples of this
-_BLOCK = 16  # of AVX-512; 8 of AVX2
+BLOCK = 16
+"""Channels of a block with AVX-512; 8 with AVX2."""
 _KEEPS = frozenset(
-    {"Relu", "Sigmoid", "Tanh", "Add", "Mul", "Concat", "BatchNormalization", "MaxPool", "AveragePool"}
-    | {"GlobalMaxPool", "GlobalAveragePool"}
+    {"Relu", "Sigmoid", "Tanh", "BatchNormalization", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}
 )
 
 
@@ -39,24 +39,52 @@ def is_blocked(value: ir.Value | None) -> bool:
             filters, per_group, *_ = weight.shape.numpy()
             if not takes_blocks(filters, per_group, groups(node)):
                 return False
-        elif op_name(node) in ("Add", "Mul") and not _same_sizes(node):  # as a squeeze-and-excitation's gate
-            return False
-        elif op_name(node) in _KEEPS:
+        elif _keeps(node):
             pending += node.inputs[:1] if node.op_type not in ("Add", "Mul", "Concat") else node.inputs
         else:
             return False
     return True
 
 
-def _same_sizes(node: ir.Node) -> bool:
-    left, right = node.inputs
-    return left is not None and right is not None and same_shape(left, right)
+def _keeps(node: ir.Node) -> bool:
+    """True if the node's result is in blocks where its inputs are."""
+    if op_name(node) in ("Add", "Mul"):  # a squeeze-and-excitation's gate is broadcast, out of blocks
+        left, right = node.inputs
+        return left is not None and right is not None and same_shape(left, right)
+    if op_name(node) == "Concat":
+        return all(part is not None and _is_whole(part) for part in node.inputs)
+    return op_name(node) in _KEEPS
+
+
+def _is_whole(part: ir.Value) -> bool:
+    channels = part.shape[1] if part.shape is not None else None
+    return isinstance(channels, int) and is_whole_blocks(channels)
 
 
 def takes_blocks(filters: int, per_group: int, group: int) -> bool:
     """True if a convolution of images runs in blocks; its weight is (filters, channels per group, kh, kw)."""
     if group == 1:
-        return per_group % _ALIGNED == 0 or per_group < _BLOCK // 2
+        return per_group % _ALIGNED == 0 or per_group < BLOCK // 2
     if per_group == 1 and filters == group:
         return filters % _ALIGNED == 0
-    return per_group % _BLOCK == 0 and (filters // group) % _BLOCK == 0
+    return per_group % BLOCK == 0 and (filters // group) % BLOCK == 0
+
+
+def is_aligned(channels: int) -> bool:
+    """True if a convolution in blocks can read a map of so many channels."""
+    return channels % _ALIGNED == 0
+
+
+def is_whole_blocks(channels: int) -> bool:
+    """True if a map of so many channels ends with a full block, so that another can be put after it."""
+    return channels % BLOCK == 0
+
+
+def missing_channels(channels: int) -> int:
+    """How many more a map needs for a convolution in blocks to read it."""
+    return -channels % _ALIGNED
+
+
+def idle_lanes(channels: int) -> int:
+    """How many places of the last block hold no channel; the engine computes them all the same."""
+    return -channels % BLOCK

@@ -51,6 +51,19 @@ def gated_sum() -> onnx.ModelProto:
     return model(nodes, {"x": ["batch", 4, 6, 6]}, ["y"], constants)
 
 
+def joined() -> onnx.ModelProto:
+    """A residual of parts that are no whole blocks (GhostNet's): the engine joins them in plain order."""
+    constants = {"v": weights(4, 4, 1, 1), "w": weights(8, 4, 3, 3)}
+    nodes = [
+        node("Conv", "x v", "h"),
+        node("Concat", "h h", "z", axis=1),
+        node("Conv", "x w", "c", pads=[1, 1, 1, 1]),
+        node("Add", "c z", "a"),
+        node("Relu", "a", "y"),
+    ]
+    return model(nodes, {"x": ["batch", 4, 6, 6]}, ["y"], constants)
+
+
 def doubled() -> onnx.ModelProto:
     nodes = [node("Conv", "x w", "c"), node("Add", "c c", "a"), node("Relu", "a", "y")]
     return model(nodes, {"x": [1, 4, 6, 6]}, ["y"], {"w": weights(4, 4, 3, 3)})
@@ -79,4 +92,5 @@ DECLINES: dict[str, Sample] = {
     "is not in the engine's blocked layout": lambda: residual(stem=False),
     "the residual is not in the engine's blocked": through_a_pad,
     "residual is not in the engine's blocked layout": gated_sum,
+    "not in the engine's blocked layout": joined,
 }
