@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from cnnc_passes.driver import Driver, Instance, Key, Prove
+from cnnc_passes.forms.blocked_layout import BLOCK
 from cnnc_passes.infer_shapes import InferShapes
 from cnnc_passes.laws.concat_frames import ConcatFrames
 from cnnc_passes.laws.concat_to_conv import ConcatToConv
@@ -122,8 +123,9 @@ _ALGEBRA: tuple[Rewrite, ...] = (
     MergeDuplicates(),
 )
 
-# onnxruntime's blocked layout takes convolutions whose channels are a multiple of four.
-_CHANNELS = {"onnxruntime": 4, "cpu": 4, "portable": 1}
+# onnxruntime's blocked layout takes convolutions whose channels are a multiple of four; the CPU provider computes whole
+# blocks there, and its lowering fills them.
+_CHANNELS: dict[str, tuple[int, ...]] = {"onnxruntime": (4,), "cpu": (BLOCK, 4), "portable": ()}
 
 _CLEAN_UP: Pipeline = (
     common.DeduplicateInitializersPass(),

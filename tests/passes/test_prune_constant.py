@@ -110,7 +110,7 @@ def test_a_chain_loses_every_channel_without_scale(beta: float, stand_ins: int) 
 def test_for_an_engine_with_a_blocked_layout_a_multiple_is_left() -> None:
     """Of 12, 18 and 24 channels, 8, 12 and 16 are needed; in blocks of six that makes 12, 12 and 18."""
     before = chain(0.0)
-    after, graph = pruned(before, FoldBatchNorm(), PruneConstant(multiple=6), PruneUnread(multiple=6))
+    after, graph = pruned(before, FoldBatchNorm(), PruneConstant(multiples=(6,)), PruneUnread((6,)))
     assert widths(graph) == [12, 12, 18]
     assert_equal(before, after, 1e-5)
 

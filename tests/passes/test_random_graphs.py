@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+from collections.abc import Collection
 
 import numpy as np
 import onnx
@@ -22,6 +23,8 @@ from tests.passes.random_graphs import RandomGraph, random_graphs
 
 STEPS = [step for target in TARGETS for step in pipeline_for(target)]
 LAWS = {name for name, step in named_passes(STEPS).items() if isinstance(step, Rewrite)}
+# Lowerings that multiply by zeros, and gain time by it.
+_ZEROS = {"pad-channels", "join-groups", "concat-to-conv", "fill-block"}
 _COMMON = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 Feed = dict[str, np.ndarray]
@@ -103,7 +106,8 @@ def assert_contract(graph: RandomGraph) -> dict[str, int]:
             ):
                 for error, own_error in zip(_errors(run(after, feed), truth), own, strict=True):
                     assert error <= times * own_error + 2e-6, f"{target}, {run.__name__}: {error:.1e}, {own_error:.1e}"
-        assert model_cost(ir.from_proto(after), graph.sizes).macs <= cost.macs
+        counted = _optimized(before, target, skip=_ZEROS)[0] if set(applied) & _ZEROS else after
+        assert model_cost(ir.from_proto(counted), graph.sizes).macs <= cost.macs
         twice, again, _ = _optimized(after, target)
         assert not again, f"{target}: a second run applies {again}"
         assert twice.graph.node == after.graph.node and twice.graph.initializer == after.graph.initializer
@@ -113,10 +117,12 @@ def assert_contract(graph: RandomGraph) -> dict[str, int]:
     return counts
 
 
-def _optimized(before: onnx.ModelProto, target: str) -> tuple[onnx.ModelProto, dict[str, int], list[str]]:
+def _optimized(
+    before: onnx.ModelProto, target: str, skip: Collection[str] = ()
+) -> tuple[onnx.ModelProto, dict[str, int], list[str]]:
     """The model after the pipeline, how often each pass was applied, and what the proof refuted."""
     graph = ir.from_proto(before)
-    report = optimize(graph, pipeline_for(target), prove=LocalProof())
+    report = optimize(graph, pipeline_for(target), skip=skip, prove=LocalProof())
     return ir.to_proto(graph), report.applied(), [f"{one.law} {one.node}: {one.reason}" for one in report.dropped()]
 
 

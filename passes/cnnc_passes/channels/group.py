@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -101,12 +102,13 @@ class ChannelGroup:
             masks = self.settle(masks)
         return masks
 
-    def aligned(self, masks: Masks, multiple: int) -> Masks:
-        """`masks` with some channels back, so that values whose number was a multiple of `multiple` keep one."""
+    def aligned(self, masks: Masks, multiples: Sequence[int]) -> Masks:
+        """`masks` with some channels back: what was a multiple of one of `multiples` stays one of the first such."""
         odd = 0
         while True:
             short = (
-                (value, mask, int(mask.sum()) % multiple) for value, mask in masks.items() if not mask.size % multiple
+                (value, mask, int(mask.sum()) % next((one for one in multiples if not mask.size % one), 1))
+                for value, mask in masks.items()
             )
             value, mask, odd = next((one for one in short if one[2]), (None, None, 0))
             if value is None or mask is None:

@@ -12,6 +12,7 @@ from cnnc_passes.windows import groups
 __all__ = ["JoinGroups"]
 
 _MOST = 4  # groups in one, so times the MACs: measured, see docs/lowering.md
+_WEIGHT = ",".join(str(1 + (i + i // 4) % 9) for i in range(128))
 
 
 class JoinGroups(Rewrite):
@@ -20,16 +21,15 @@ class JoinGroups(Rewrite):
     A convolution whose groups are no whole blocks is computed outside the layout, group by group, by matrix products
     far too small. Joined, the groups are the diagonal of a wider weight: more multiplications, in far less time.
 
-    Declines if the weight is not constant, or no divisor of the number of groups makes whole blocks of up to four.
+    Declines if the weight is not constant, or no divisor of the number of groups makes whole blocks of up to four, and
+    leaves more than one group (of one group, laws for convolutions would take the zeros out again).
     """
 
     roots = frozenset({"Conv"})
     trades = True  # j times the multiplications, and the weights
-    example = """
-        g (float[N,16,2,2] x) => (float[N,16,2,2] y)
-        <float[16,4,1,1] w = {1,2,3,4,2,3,4,5,3,4,5,6,4,5,6,7,5,6,7,8,6,7,8,9,7,8,9,1,8,9,1,2,
-         9,1,2,3,1,2,3,4,2,3,4,5,3,4,5,6,4,5,6,7,5,6,7,8,6,7,8,9,7,8,9,1}>
-        { y = Conv <group = 4> (x, w) }
+    example = f"""
+        g (float[N,32,2,2] x) => (float[N,32,2,2] y) <float[32,4,1,1] w = {{{_WEIGHT}}}>
+        {{ y = Conv <group = 8> (x, w) }}
     """
 
     def rewrite(self, conv: ir.Node) -> Change | Decline | None:
@@ -43,7 +43,7 @@ class JoinGroups(Rewrite):
         filters, width = weight.shape[:2]
         if takes_blocks(filters, width, group) or (width == 1 and filters == group):
             return None
-        divisors = (j for j in range(2, _MOST + 1) if not group % j)
+        divisors = (j for j in range(2, _MOST + 1) if not group % j and group > j)
         joined = next((j for j in divisors if takes_blocks(filters, j * width, group // j)), None)
         if joined is None:
             return Decline(f"no up to {_MOST} of {group} groups of {width} channels make whole blocks")

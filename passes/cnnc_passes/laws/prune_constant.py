@@ -7,7 +7,7 @@ one stays, channel j that holds l, and takes the others' part with its own: W[:,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -37,7 +37,7 @@ class PruneConstant(Rewrite):
     Args:
         ranges: bounds of the graph's inputs, by name, that the caller promises to keep; an empty mapping
             counts on what integer inputs can hold. None: nothing is known of the inputs.
-        multiple: as in prune-unread.
+        multiples: as in prune-unread.
     """
 
     roots = frozenset(LINEAR)
@@ -47,8 +47,8 @@ class PruneConstant(Rewrite):
         { c = Conv (x, w, b)  r = Relu (c)  y = Conv (r, v) }
     """
 
-    def __init__(self, ranges: Mapping[str, Bounds] | None = None, multiple: int = 1) -> None:
-        self._multiple = multiple
+    def __init__(self, ranges: Mapping[str, Bounds] | None = None, multiples: Sequence[int] = ()) -> None:
+        self._multiples = multiples
         self._ranges = ValueRanges(ranges) if ranges is not None else None
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
@@ -68,9 +68,9 @@ class PruneConstant(Rewrite):
             removed = group.settle(removed)
         if not any((removed[value] & np.isfinite(known[value])).any() for _, value in group.readers):
             return Decline(_reason(group, known, wanted))
-        removed = group.aligned(removed, self._multiple)
+        removed = group.aligned(removed, self._multiples)
         if not any((removed[value] & np.isfinite(known[value])).any() for _, value in group.readers):
-            return Decline(f"what is left would be no multiple of {self._multiple} channels")
+            return Decline(f"what is left would be no multiple of {' or '.join(map(str, self._multiples))} channels")
         absorbed: dict[ir.Node, Linear] = {}
         for linear, value in group.readers:
             taken = _absorb(linear, np.where(removed[value], np.nan_to_num(known[value]), 0.0), known[value])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
@@ -24,8 +26,8 @@ class PruneUnread(Rewrite):
     weights and one group, or if it is the last one of a value.
 
     Args:
-        multiple: where the channels are a multiple of this, a multiple is left: engines that lay channels out in
-            blocks would take a layer out of that layout, which costs more than a few channels do.
+        multiples: where the channels are a multiple of one of these, a multiple of the first such is left: engines
+            that lay channels out in blocks would take a layer out of that layout, which costs more than a few do.
     """
 
     roots = frozenset(LINEAR)
@@ -35,8 +37,8 @@ class PruneUnread(Rewrite):
         { c = Conv (x, w, b)  r = Relu (c)  y = Conv (r, v) }
     """
 
-    def __init__(self, multiple: int = 1) -> None:
-        self._multiple = multiple
+    def __init__(self, multiples: Sequence[int] = ()) -> None:
+        self._multiples = multiples
 
     def rewrite(self, node: ir.Node) -> Change | Decline | None:
         """Answer for the group of values that share channels with the node's result."""
@@ -55,9 +57,9 @@ class PruneUnread(Rewrite):
         removed = group.removable(unread)
         if not any(mask.any() for mask in removed.values()):
             return Decline(next((pin.reason for pin in group.pins if not pin.by_reader), "one channel has to stay"))
-        removed = group.aligned(removed, self._multiple)
+        removed = group.aligned(removed, self._multiples)
         if not any(mask.any() for mask in removed.values()):
-            return Decline(f"what is left would be no multiple of {self._multiple} channels")
+            return Decline(f"what is left would be no multiple of {' or '.join(map(str, self._multiples))} channels")
         return group.without(removed, {})
 
 

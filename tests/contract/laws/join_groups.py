@@ -45,6 +45,7 @@ SAMPLES: dict[str, Sample] = {
 DECLINES: dict[str, Sample] = {
     "the weight is not constant": lambda: overridable(grouped(), "w"),
     "no up to 4 of 5 groups of 8 channels": lambda: grouped(5),
+    "no up to 4 of 2 groups of 8 channels": lambda: grouped(2),
     "no up to 4 of 16 groups of 2 channels": lambda: grouped(16, 2),
 }
 
