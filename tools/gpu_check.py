@@ -13,6 +13,7 @@ difference, and elsewhere with 8 and the reason. Every check stands alone: one t
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 import sys
@@ -35,12 +36,11 @@ _NETS = ["lenet5", "resnet18", "mobilenet_v2"]
 _BATCHES = (1, 8, 64)
 _FLOAT32 = 1e-5  # of the output's magnitude
 _TF32 = 5e-3  # 10 bits of mantissa, through some twenty layers
-_BUDGET = 7 * 60.0  # seconds, by which the last torch.compile ends: what else races takes less than a minute
+_BUDGET = 7 * 60.0  # seconds; what else races takes less than a minute
 _COMPILE = 75.0  # seconds that torch.compile may take for one shape, by experience
 
 Row = dict[str, Any]
 Check = Callable[[Path, tuple[int, ...]], Iterator[Row]]
-_started = time.monotonic()
 
 
 def main() -> int:
@@ -48,7 +48,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     parser.add_argument("--net", action="append", choices=sorted(ZOO), help="a net of the zoo; may be repeated")
+    parser.add_argument(
+        "--seconds", type=float, default=_BUDGET, help="by which the last torch.compile ends (default: 420)"
+    )
     options = parser.parse_args()
+    until = time.monotonic() + options.seconds
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder) / f"{name}.onnx" for name in options.net or _NETS}
@@ -59,14 +63,19 @@ def main() -> int:
             except DeviceError as error:
                 print(f"no GPU check here: {error}")
                 return error.exit_code
-            rows += checks(name, path, (placement, equality, graphs, tensors, out_of_memory, searches, choice))
+            rows += said(checks(name, path, (placement, equality, graphs, tensors, out_of_memory, searches, choice)))
         for name, path in paths.items():  # last: torch.compile gets the time that is left
-            rows += checks(name, path, (race,))
-    for row in rows:
-        print("  ".join(f"{key} {value}" for key, value in row.items()))
+            rows += said(checks(name, path, (functools.partial(race, until=until),)))
     if options.json:
         options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
     return 0 if all(row.get("ok", True) for row in rows) else 1
+
+
+def said(rows: Iterator[Row]) -> Iterator[Row]:
+    """Each row as it comes, printed."""
+    for row in rows:
+        print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+        yield row
 
 
 def machine() -> Row:
@@ -86,10 +95,11 @@ def checks(name: str, path: Path, wanted: Sequence[Check]) -> Iterator[Row]:
     """All rows of one net; a check that raises becomes a row that is not ok."""
     shape = ZOO[name].input_shape
     for check in wanted:
+        what = getattr(check, "func", check).__name__
         try:
-            yield from ({"net": name, "check": check.__name__, **row} for row in check(path, shape))
+            yield from ({"net": name, "check": what, **row} for row in check(path, shape))
         except Exception as error:
-            yield {"net": name, "check": check.__name__, "ok": False, "error": f"{type(error).__name__}: {error}"}
+            yield {"net": name, "check": what, "ok": False, "error": f"{type(error).__name__}: {error}"}
 
 
 def random(batch: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -206,8 +216,11 @@ def choice(path: Path, shape: tuple[int, ...]) -> Iterator[Row]:
         chosen.close()
 
 
-def race(path: Path, shape: tuple[int, ...]) -> Iterator[Row]:
-    """The engine on tensors and with graphs, bare onnxruntime, PyTorch and torch.compile; TF32 off everywhere."""
+def race(path: Path, shape: tuple[int, ...], until: float) -> Iterator[Row]:
+    """The engine on tensors and with graphs, bare onnxruntime, PyTorch and torch.compile; TF32 off everywhere.
+
+    torch.compile only while it will be ready at `until`, of the monotonic clock.
+    """
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     module = build(path.stem).cuda().eval()
     buckets = [(batch, *shape) for batch in _BATCHES]
@@ -228,7 +241,7 @@ def race(path: Path, shape: tuple[int, ...]) -> Iterator[Row]:
                 "engine_tensor_us": _us(lambda x=on_gpu: _wait(engine.run(x))),
                 "eager_tensor_us": _us(lambda x=on_gpu: _wait(module(x))),
             }
-            if time.monotonic() - _started + _COMPILE < _BUDGET:
+            if time.monotonic() + _COMPILE < until:
                 compiled = torch.compile(module, mode="max-autotune")
                 row["compiled_tensor_us"] = _us(lambda x=on_gpu, f=compiled: _wait(f(x)))
             else:

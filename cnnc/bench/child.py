@@ -58,10 +58,12 @@ def _bare(job: Job) -> _Start:
         import numpy  # noqa: F401
         import onnxruntime
 
-        from cnnc_runtime.providers import CPU, parse_device
+        from cnnc_runtime.providers import CPU, parse_device, prepare_cuda, unavailable_reason
         from cnnc_runtime.session import model_error
     read = _read_files(job.source)
     device = parse_device(job.device) or CPU
+    if device != CPU:
+        prepare_cuda()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if job.threads is not None:
@@ -71,6 +73,8 @@ def _bare(job: Job) -> _Start:
             opened = onnxruntime.InferenceSession(job.source, options, providers=device.providers)
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise model_error(job.source, error) from error
+    if opened.get_providers()[0] != device.provider:
+        raise DeviceError(f"{device} cannot be used: {unavailable_reason(device)}")
     feed = _feed(job.inputs, opened.get_inputs()[0].name)
 
     def call() -> object:

@@ -21,7 +21,7 @@ from cnnc.bench.plot import check_plot, draw, save_plot
 from cnnc.bench.result import SCHEMA, summarize
 from cnnc.race import Contender, race
 from cnnc_runtime import Metadata, Preprocessing
-from cnnc_runtime.errors import InvalidInputError, OutputError, UnsupportedModelError, UsageError
+from cnnc_runtime.errors import DeviceError, InvalidInputError, OutputError, UnsupportedModelError, UsageError
 from tests.runtime.models import add, channel_means, relu
 
 CERTIFIED = Metadata("1", "net.py:Net", "portable", certificate={})  # so that no probe runs it first
@@ -57,6 +57,13 @@ def test_a_process_measures_a_file(net: str, kind: str) -> None:
     assert found.runs >= 10 and 0 < found.median <= found.p90 <= found.p99 <= found.total
     assert found.read is not None and min(found.imports, found.read, found.session, found.first) > 0
     assert (found.joules is None) == (meter_for("cpu")[0] is None)
+
+
+@pytest.mark.parametrize("kind", ["engine", "bare", "eager"])
+def test_a_device_that_is_not_there_is_an_error_and_never_the_cpu(net: str, kind: str) -> None:
+    source = "lenet5" if kind == "eager" else net
+    with pytest.raises(DeviceError, match="cuda:9.*cannot be used"):
+        run_job(Job(kind, source, (Input("x", "float32", (2, 3, 8, 8)),), device="cuda:9", seconds=0.01))
 
 
 def test_a_process_measures_pytorch_whatever_it_prints(tmp_path: Path) -> None:

@@ -86,7 +86,12 @@ def _cnnc(product: str, question: Mapping[str, Any]) -> Callable[[str, Path], An
         _import("cnnc.compiler")
         with _Clock() as clock:
             report = cnnc.compile(
-                net, output=out, target=target, skip=question.get("skip", ()), prove=question.get("prove", True)
+                net,
+                output=out,
+                target=target,
+                skip=question.get("skip", ()),
+                prove=question.get("prove", True),
+                device=question.get("device", "cpu"),
             ).report
         proof = report.certificate
         return clock.answer() | {"applied": report.passes.applied(), "proved_to": proof.error if proof else None}

@@ -66,6 +66,7 @@ def time_in_turn(
     folder: Path,
     say: Callable[[str], None] = lambda line: None,
     budget: float | None = None,
+    batch: int = 1,
 ) -> dict[str, Entry]:
     """Time (name, contender, its file) in turn, another one first each round, with pauses: `rounds`, or `failed`.
 
@@ -86,7 +87,7 @@ def time_in_turn(
                     continue
                 try:
                     if name not in loaded:
-                        loaded[name] = _bring_up(net, name, one, path, folder)
+                        loaded[name] = _bring_up(net, name, one, path, folder, batch)
                         found[name] = loaded[name].answer | found[name]
                         fastest.setdefault(name, loaded[name].turn(SECONDS)["seconds"])
                     time.sleep(pause)
@@ -125,10 +126,10 @@ def _undisturbed(runner: Runner, fastest: float) -> Entry:
     return {key: value for key, value in answer.items() if key != "others"}
 
 
-def _bring_up(net: str, name: str, one: Contender, path: Path | None, folder: Path) -> Runner:
+def _bring_up(net: str, name: str, one: Contender, path: Path | None, folder: Path, batch: int) -> Runner:
     question = {
         "net": net,
-        "shapes": input_shapes(net, 1),
+        "shapes": input_shapes(net, batch),
         "runs_on": one.runs_on,
         "settings": dict(one.settings),
         "path": str(path or folder / "inductor"),

@@ -1,7 +1,7 @@
 """The child process that times one contender, `python -m tools.contenders.run`: a line of JSON for each it reads.
 
-The first brings the contender up, each other one is a turn; `runner.py` asks. All get the same seeded input, at
-batch 1, and their own default number of threads. The first result is kept in a file where asked, to be compared:
+The first brings the contender up, each other one is a turn; `runner.py` asks. All get the same seeded input and their
+own default number of threads. The first result is kept in a file where asked, to be compared:
 a contender that computes something else is not faster.
 """
 
@@ -80,9 +80,16 @@ def _compiled_answer(question: Mapping[str, Any], first: Any, seconds: float) ->
 def _onnxruntime(question: Mapping[str, Any], feed: Feed) -> Call:
     import onnxruntime
 
+    from cnnc_runtime.providers import CPU, parse_device, prepare_cuda
+
+    device = parse_device(question["settings"].get("device", "cpu")) or CPU
+    if device != CPU:
+        prepare_cuda()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(question["path"], options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(question["path"], options, providers=device.providers)
+    if session.get_providers()[0] != device.provider:
+        raise RuntimeError(f"{device.provider} cannot be used here")
     named = _named(feed, [one.name for one in session.get_inputs()])
     return lambda: session.run(None, named)
 
@@ -112,6 +119,8 @@ def _eager(question: Mapping[str, Any], feed: Feed) -> Call:
 
     module = build(question["net"])
     tensors = {name: torch.from_numpy(array) for name, array in feed.items()}
+    if "device" in question["settings"]:
+        return _eager_on_gpu(module, tensors, question["settings"]["device"])
     if question["settings"].get("memory_format") == "channels_last":
         formats = {4: torch.channels_last, 5: torch.channels_last_3d}
         for parameter in module.parameters():
@@ -121,6 +130,16 @@ def _eager(question: Mapping[str, Any], feed: Feed) -> Call:
             name: x.contiguous(memory_format=formats[x.ndim]) if x.ndim in formats else x for name, x in tensors.items()
         }
     return lambda: call_module(module, tensors)
+
+
+def _eager_on_gpu(module: Any, tensors: Feed, device: str) -> Call:
+    """With what onnxruntime does too: copies to and from the GPU, cuDNN's exhaustive search, no TensorFloat-32."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+    module.to(device)
+    return lambda: _first(call_module(module, {name: x.to(device) for name, x in tensors.items()})).cpu()
 
 
 def _compiled(question: Mapping[str, Any], feed: Feed) -> Call:
