@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from cnnc_runtime.batch_axis import Array, Feed
 from cnnc_runtime.gpu.binding import Binding
-from cnnc_runtime.gpu.cuda_graphs import DEFAULT_BUCKETS, GraphRunner, without_graph
+from cnnc_runtime.gpu.cuda_graphs import DEFAULT_BUCKETS, GraphRunner
 from cnnc_runtime.opening import Opened
 from cnnc_runtime.shapes import Shapes
 from cnnc_runtime.tensors import TensorSpec
@@ -33,9 +34,14 @@ def executors(
     """
     if opened.device.kind == "cpu":
         return opened.session.run, None
-    binding = Binding(opened.session, inputs, outputs, "cuda", opened.device.index)
-    if not opened.gpu.cuda_graphs:
-        return lambda _, feed: binding.run(feed), lambda _, feed: binding.run_tensors(feed)
-    sizes = [next(iter(named.values()))[0] for named in shapes] or DEFAULT_BUCKETS
-    graphs, plain = GraphRunner(binding, sizes, may_pad), without_graph()
-    return lambda _, feed: graphs.run(feed), lambda _, feed: binding.run_tensors(feed, plain)
+
+    def bind(session: Any) -> Binding:
+        return Binding(session, inputs, outputs, "cuda", opened.device.index)
+
+    plain = bind(opened.session)
+    run: Callable[[Feed], Sequence[Array]] = plain.run
+    another = opened.with_graph
+    if another is not None:
+        sizes = [next(iter(named.values()))[0] for named in shapes] or DEFAULT_BUCKETS
+        run = GraphRunner(plain, lambda: bind(another()), sizes, may_pad).run
+    return lambda _, feed: run(feed), lambda _, feed: plain.run_tensors(feed)

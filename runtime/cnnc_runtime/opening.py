@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,7 @@ class Opened:
         gpu: how a GPU computes.
         engines: the folder that TensorRT keeps its engines in, if it does.
         profile: the folder that the profile of the first run goes to, if that was asked for.
+        with_graph: opens one more session, which records a CUDA graph; None where graphs were not asked for.
     """
 
     session: Any
@@ -45,6 +47,7 @@ class Opened:
     gpu: GpuOptions
     engines: Path | None = None
     profile: tempfile.TemporaryDirectory[str] | None = None
+    with_graph: Callable[[], Any] | None = None
 
     def require_placement(self) -> None:
         """Nothing, if all that has run since the session was opened (with `profile`) was on its device.
@@ -105,14 +108,17 @@ def open_model(
     profiled = tempfile.TemporaryDirectory(prefix="cnnc-") if profile else None
     try:
         profile_to = str(Path(profiled.name) / "run") if profiled else None
-        session, on = opened_on(wanted, profile=profile_to, gpu=gpu, cache=folder, engines=engines)
+        plain = replace(gpu, cuda_graphs=False)
+        session, on = opened_on(wanted, profile=profile_to, gpu=plain, cache=folder, engines=engines)
     except BaseException:
         if profiled is not None:
             profiled.cleanup()
         raise
     if on == CPU and gpu.memory_limit is not None:
         _log.warning("%s: `memory_limit` bounds onnxruntime's memory on a GPU only", name)
-    return Opened(session, on, name, gpu, engines, profiled)
+    has_graphs = gpu.cuda_graphs and on.kind == "cuda"
+    with_graph = (lambda: opened_on(on, gpu=gpu, cache=folder)[0]) if has_graphs else None
+    return Opened(session, on, name, gpu, engines, profiled, with_graph)
 
 
 def _refuse_fused(model: str | bytes, name: str, device: Device) -> None:

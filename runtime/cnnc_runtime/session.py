@@ -213,7 +213,12 @@ def model_error(name: str, error: Exception) -> CnncError:
         return any(phrase in lower for phrase in phrases)
 
     if isinstance(error, MemoryError) or says(
-        "failed to allocate", "bad_alloc", "bad allocation", "out of memory", "alloc_failed"
+        "failed to allocate",
+        "bad_alloc",
+        "bad allocation",
+        "out of memory",
+        "alloc_failed",
+        "smaller than requested bytes",  # the CUDA provider's arena, at `memory_limit`
     ):
         return ResourceLimitError(f"{name}: not enough memory: {message}")
     if says("cuda failure", "cudnn failure", "cublas failure"):

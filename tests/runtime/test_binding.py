@@ -20,13 +20,15 @@ from tests.runtime.models import add, channel_means, serialized
 class FakeGpu:
     """A session that records graphs as CUDA would: a replay computes on the buffers it was captured with.
 
-    `fault` makes a replay wrong: `stale` leaves the outputs as they were, `broken` fails the capture.
+    As on a real GPU, a graph's kernels are gone once the session has run another shape. `fault` makes a replay wrong:
+    `stale` leaves the outputs as they were, `broken` fails the capture.
     """
 
     def __init__(self, session, fault: str | None = None) -> None:
         self.session, self.fault = session, fault
         self.runs: list[int] = []
         self.captured: dict[int, list[int]] = {}
+        self.shapes: list[list[tuple[int, ...]]] = []
 
     def io_binding(self):
         return self.session.io_binding()
@@ -34,6 +36,9 @@ class FakeGpu:
     def run_with_iobinding(self, binding, options=None) -> None:
         graph = int(options.get_run_config_entry("gpu_graph_id")) if options is not None else -1
         self.runs.append(graph)
+        self.shapes.append([tuple(value.shape()) for value in binding._bound_inputs.values() if value is not None])
+        if self.captured and self.shapes[-1] != self.shapes[-2]:
+            raise RuntimeError("CUDA failure 715: an illegal instruction was encountered")
         if graph >= 0:
             addresses = [value.data_ptr() for value in binding._bound_inputs.values()]
             addresses += [value.data_ptr() for value in binding._bound_outputs.values()]
@@ -45,6 +50,19 @@ class FakeGpu:
                     value.update_inplace(np.full(value.shape(), 7, np.float32))
                 return
         self.session.run_with_iobinding(binding)
+
+
+class Played(list):
+    """Opens sessions with graphs on a played GPU, and lists them."""
+
+    def __init__(self, fault: str | None = None) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def __call__(self) -> Binding:
+        binding, gpu = bind(channel_means(), self.fault)
+        self.append(gpu)
+        return binding
 
 
 def bind(model: bytes, fault: str | None = None) -> tuple[Binding, FakeGpu]:
@@ -145,24 +163,27 @@ def test_an_artifact_that_explains_a_class_takes_tensors(monkeypatch):
 
 
 def test_a_graph_serves_each_bucket_and_its_smaller_batches():
-    binding, gpu = bind(channel_means())
-    graphs = GraphRunner(binding, [4, 2], lambda feed: True)
-    for batch in (1, 2, 3, 4, 3, 1, 2):
+    plain, gpu = bind(channel_means())
+    opened = Played()
+    graphs = GraphRunner(plain, opened, [4, 2], lambda feed: True)
+    for batch in (1, 2, 3, 4, 3, 1, 5, 2):
         x = random(batch, 3, 8, 8)
         (y,) = graphs.run({"x": x})
         assert y.shape == (batch, 3)
         np.testing.assert_allclose(y, means(x), atol=1e-6)
-    assert set(gpu.captured) == {1, 2}
-    assert gpu.runs[-3:] == [2, 1, 1]  # one replay each, once captured
+    assert [graph.runs for graph in opened] == [[-1] + [1] * 5, [-1] + [1] * 4]  # one replay each, once captured
+    assert set(gpu.runs) == {-1} and len(gpu.runs) == 3  # compared with twice, and the batch of 5
 
 
 def test_larger_batches_and_dependent_samples_run_without_a_graph():
     binding, gpu = bind(channel_means())
     for sizes, batch in (([2], 3), ([4], 3)):
-        graphs = GraphRunner(binding, sizes, lambda feed: False)
+        opened = Played()
+        graphs = GraphRunner(binding, opened, sizes, lambda feed: False)
         x = random(batch, 3, 8, 8)
         np.testing.assert_allclose(graphs.run({"x": x})[0], means(x), atol=1e-6)
-    assert not gpu.captured and set(gpu.runs) == {-1}
+        assert not opened
+    assert set(gpu.runs) == {-1}
 
 
 @pytest.mark.parametrize(
@@ -173,28 +194,31 @@ def test_larger_batches_and_dependent_samples_run_without_a_graph():
     ],
 )
 def test_a_graph_that_is_wrong_is_not_used_and_that_is_said(caplog, fault, message):
-    binding, _ = bind(channel_means(), fault)
-    graphs = GraphRunner(binding, [2], lambda feed: True)
+    plain, _ = bind(channel_means())
+    opened = Played(fault)
+    graphs = GraphRunner(plain, opened, [2], lambda feed: True)
     with caplog.at_level(logging.WARNING, logger="cnnc"):
         for batch in (2, 1, 2):
             x = random(batch, 3, 8, 8)
             np.testing.assert_allclose(graphs.run({"x": x})[0], means(x), atol=1e-6)
     assert [record.message for record in caplog.records] == [message]
+    assert len(opened) == 1  # not tried again
 
 
 def test_an_engine_on_a_gpu_goes_through_buffers_and_graphs(monkeypatch):
-    binding, gpu = bind(channel_means())
-    monkeypatch.setattr("cnnc_runtime.executor.Binding", lambda *_: binding)
+    monkeypatch.setattr("cnnc_runtime.executor.Binding", lambda gpu, *_: gpu)
     inputs, outputs = ([TensorSpec("x", np.dtype("f4"), ("n", 3, 8, 8))], [TensorSpec("y", np.dtype("f4"), ("n", 3))])
-    for options, graphs in ((GpuOptions(), set()), (GpuOptions(cuda_graphs=True), {1, 2, 3})):
-        opened = Opened(gpu, Device("cuda"), "net", options)
+    for options, another in ((GpuOptions(), None), (GpuOptions(cuda_graphs=True), Played())):
+        plain, gpu = bind(channel_means())
+        opened = Opened(plain, Device("cuda"), "net", options, with_graph=another)
         computation = Computation(opened, inputs, outputs, [], {})
         for batch in (3, 1, 3):
             x = random(batch, 3, 8, 8)
             np.testing.assert_allclose(computation.host({"x": x})[0], means(x), atol=1e-6)
             (tensor,) = computation.on_device({"x": torch.from_numpy(x)})
             np.testing.assert_allclose(tensor.numpy(), means(x), atol=1e-6)
-        assert set(gpu.captured) == graphs
+        assert not gpu.captured
+        assert another is None or [set(graph.captured) for graph in another] == [{1}] * 3
 
 
 def test_tensors_that_do_not_fit_run_in_halves(monkeypatch, caplog):
@@ -202,10 +226,10 @@ def test_tensors_that_do_not_fit_run_in_halves(monkeypatch, caplog):
     monkeypatch.setattr("cnnc_runtime.executor.Binding", lambda *_: binding)
     run = binding.run_tensors
 
-    def starved(feed, options=None):
+    def starved(feed):
         if len(feed["x"]) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-        return run(feed, options)
+        return run(feed)
 
     monkeypatch.setattr(binding, "run_tensors", starved)
     inputs, outputs = ([TensorSpec("x", np.dtype("f4"), ("n", 3, 8, 8))], [TensorSpec("y", np.dtype("f4"), ("n", 3))])

@@ -51,7 +51,7 @@ class Binding:
         self._output_shapes: dict[Shapes, Shapes] = {}
         self.lock = threading.RLock()  # buffers serve one run at a time; so does the GPU
 
-    def run(self, feed: Mapping[str, Array], options: Any = None) -> list[Array]:
+    def run(self, feed: Mapping[str, Array]) -> list[Array]:
         """Host arrays to host arrays: one copy to the device, one back, nothing allocated there after the first."""
         with self.lock:
             key = tuple(array.shape for array in feed.values())
@@ -63,13 +63,13 @@ class Binding:
             while len(self._kept) > _REMEMBERED:
                 self._kept.popitem(last=False)
             try:
-                results = self.execute(buffers, options)
+                results = self.execute(buffers)
             except Exception:
                 if buffers.outputs is None:
                     raise
                 # Outputs' shapes may depend on values (NonZero): what fitted the last run need not fit this one.
                 buffers.outputs = None
-                results = self.execute(buffers, options)
+                results = self.execute(buffers)
             return self.to_host(results)
 
     def execute(self, buffers: Buffers, options: Any = None) -> list[Any]:
@@ -97,7 +97,7 @@ class Binding:
             {name: make(shape, self._dtypes[name], self._device, self._index) for name, shape in shapes.items()}
         )
 
-    def run_tensors(self, feed: Mapping[str, Any], options: Any = None) -> list[Any]:
+    def run_tensors(self, feed: Mapping[str, Any]) -> list[Any]:
         """Tensors on the device to tensors on the device, without a copy.
 
         Outputs whose shape is known from an earlier run are allocated by PyTorch and written in place; the first
@@ -107,15 +107,15 @@ class Binding:
         known = self._output_shapes.get(key)
         if known is not None:
             try:
-                return self._run_tensors(feed, known, options)
+                return self._run_tensors(feed, known)
             except Exception:  # as in run
                 del self._output_shapes[key]
-        results = self._run_tensors(feed, None, options)
+        results = self._run_tensors(feed, None)
         if len(self._output_shapes) < _LARGEST_TABLE:
             self._output_shapes[key] = tuple(tuple(result.shape) for result in results)
         return results
 
-    def _run_tensors(self, feed: Mapping[str, Any], shapes: Shapes | None, options: Any) -> list[Any]:
+    def _run_tensors(self, feed: Mapping[str, Any], shapes: Shapes | None) -> list[Any]:
         torch = sys.modules["torch"]
         binding = self._session.io_binding()
         for name, tensor in feed.items():
@@ -132,7 +132,7 @@ class Binding:
             binding.bind_output(spec.name, self._device, self._index, spec.dtype, shape, result.data_ptr())
             results.append(result)
         self._synchronize(torch, like)
-        self._session.run_with_iobinding(binding, options)  # returns when the device has finished
+        self._session.run_with_iobinding(binding)  # returns when the device has finished
         return results or [torch.from_dlpack(value) for value in binding.get_outputs()]
 
     def _synchronize(self, torch: Any, tensor: Any) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cnnc_runtime.feeds import Call
-from cnnc_runtime.gpu.cuda_graphs import without_graph
 from cnnc_runtime.providers import load_onnxruntime
 from cnnc_runtime.recurrent.state_buffers import StateBuffers
 from cnnc_runtime.tensors import TensorSpec
@@ -43,7 +42,6 @@ class Step:
         kind, _, index = device.partition(":")
         self._on_host = kind == "cpu"
         self._place = ("cpu", 0) if self._on_host else ("cuda", int(index or 0))
-        self._options = None if self._on_host else without_graph()
         self._dtypes = {spec.name: spec.dtype for spec in frames}
         self._outputs = [spec.name for spec in outputs]
         self._frames: dict[str, Any] = {}
@@ -71,7 +69,7 @@ class Step:
         if call.on_device:  # what PyTorch still has to write into the frame: onnxruntime has a stream of its own
             torch = sys.modules["torch"]
             torch.cuda.current_stream(next(iter(call.feed.values())).device).synchronize()
-        session.run_with_iobinding(binding, self._options)  # returns when the device has finished
+        session.run_with_iobinding(binding)  # returns when the device has finished
         values = dict(zip(self._outputs, binding.get_outputs(), strict=True))
         if call.on_device:
             return [sys.modules["torch"].from_dlpack(values[name]) for name in self.results]
