@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import onnx_ir as ir
 
-from cnnc_passes.forms.blocked_layout import takes_blocks
+from cnnc_passes.forms.blocked_layout import ACTIVATIONS, takes_blocks
 from cnnc_passes.rewrite import is_stored, op_name
 from cnnc_passes.windows import groups
 
@@ -149,6 +149,5 @@ _RULES: dict[str, Callable[[ir.Node, int], str | None]] = {
     BLOCKED_CONV: _blocked_convolution,
     "Concat": _concat,
     "Resize": _resize,
-    **dict.fromkeys(("Relu", "Sigmoid", "Tanh", "HardSigmoid", "Gelu", "BatchNormalization", "Upsample"), _any),
-    **dict.fromkeys(("com.microsoft::Gelu", "com.microsoft::QuickGelu"), _any),
+    **dict.fromkeys((*ACTIVATIONS, "BatchNormalization", "Upsample"), _any),
 }

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +15,7 @@ __all__ = [
     "Change",
     "Decline",
     "Rewrite",
+    "again",
     "constant",
     "has_one_reader",
     "is_stored",
@@ -134,16 +135,37 @@ def new_constant(output: ir.Value, role: str, array: np.ndarray) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
 
 
-def reading(node: ir.Node, x: ir.Value) -> ir.Node:
-    """A copy of `node` whose first input is `x`."""
+def again(
+    node: ir.Node,
+    inputs: Sequence[ir.Value | None],
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    outputs: int = 1,
+    number: int | None = None,
+) -> ir.Node:
+    """A new node of the same operator, name and origin.
+
+    Args:
+        node: what it takes the place of.
+        inputs: all of them.
+        attributes: all of them; by default those of `node`.
+        outputs: how many.
+        number: where several take its place, which one this is: part of the name.
+    """
     return ir.node(
         node.op_type,
-        [x, *node.inputs[1:]],
-        node.attributes,
+        inputs,
+        node.attributes if attributes is None else attributes,
         domain=node.domain,
-        name=node.name,
+        num_outputs=outputs,
+        name=node.name if number is None or not node.name else f"{node.name}.{number}",
         metadata_props=dict(node.metadata_props),
     )
+
+
+def reading(node: ir.Node, x: ir.Value) -> ir.Node:
+    """A copy of `node` whose first input is `x`."""
+    return again(node, [x, *node.inputs[1:]])
 
 
 def same_shape(a: ir.Value, b: ir.Value) -> bool:

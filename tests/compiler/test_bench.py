@@ -62,7 +62,7 @@ def test_a_process_measures_a_file(net: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["engine", "bare", "eager"])
 def test_a_device_that_is_not_there_is_an_error_and_never_the_cpu(net: str, kind: str) -> None:
     source = "lenet5" if kind == "eager" else net
-    with pytest.raises(DeviceError, match="cuda:9.*cannot be used"):
+    with pytest.raises(DeviceError, match=r"cuda:9.*cannot be used"):
         run_job(Job(kind, source, (Input("x", "float32", (2, 3, 8, 8)),), device="cuda:9", seconds=0.01))
 
 

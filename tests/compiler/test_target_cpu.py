@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from torch import nn
 
 import cnnc
 from cnnc.engine_graph.census import census
+
+LAWS = ("depthwise-before-concat", "split-concat", "concat-to-conv")
 
 
 class Clips(nn.Module):
@@ -126,12 +129,25 @@ class Joined(nn.Module):
 
 
 def test_nothing_is_joined(tmp_path: Path) -> None:
-    path, example = tmp_path / "joined.onnx", torch.zeros(1, 3, 32, 32)
-    compiled = cnnc.compile(Joined().eval(), example, output=path, device="cpu", target="cpu")
+    path, example, net = tmp_path / "joined.onnx", torch.zeros(1, 3, 32, 32), Joined().eval()
+    compiled = cnnc.compile(net, example, output=path, device="cpu", target="cpu")
     certificate, applied = compiled.report.certificate, compiled.report.passes.applied()
     assert certificate is not None and not certificate.local["unproved"]
-    assert [applied[law] for law in ("depthwise-before-concat", "split-concat", "concat-to-conv")] == [1, 2, 1]
+    assert [applied[law] for law in LAWS] == [1, 2, 1]
     assert "Concat" not in {node.op_type for node in onnx.load(path).graph.node}
     counts = census(path, "cpu", tmp_path)
     assert (counts.layout_conversions - counts.pooled_conversions, counts.unblocked) == (0, 0)
     assert not counts.loose
+    image = np.random.default_rng(0).standard_normal((3, 3, 32, 32)).astype(np.float32)
+    want = net(torch.from_numpy(image)).detach().numpy()
+    np.testing.assert_allclose(cnnc.load(path, device="cpu").run(image), want, atol=1e-5 * np.abs(want).max())
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_without_one_of_the_laws_maps_leave_the_blocks(law: str, tmp_path: Path) -> None:
+    path, example = tmp_path / "joined.onnx", torch.zeros(1, 3, 32, 32)
+    compiled = cnnc.compile(Joined().eval(), example, output=path, device="cpu", target="cpu", skip=[law])
+    assert law not in compiled.report.passes.applied()
+    assert "Concat" in {node.op_type for node in onnx.load(path).graph.node}
+    counts = census(path, "cpu", tmp_path)
+    assert counts.layout_conversions - counts.pooled_conversions > 0

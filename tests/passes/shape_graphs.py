@@ -1,4 +1,4 @@
-"""Small graphs that state no shapes but those of their inputs and constants."""
+"""Small graphs that state no shapes but those of their inputs and constants, and what InferShapes finds there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
+
+from cnnc_passes.infer_shapes import InferShapes
 
 Sizes = Sequence[int | str | None]
 
@@ -36,3 +39,17 @@ def node(op: str, inputs: str, output: str = "y", **attributes: Any) -> onnx.Nod
 
 def zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
+
+
+def inferred(proto: onnx.ModelProto) -> dict[str, list[int | str | None]]:
+    """Shapes by value name, after a pass that told the truth: twice is once."""
+    model = ir.from_proto(proto)
+    assert InferShapes()(model).modified
+    assert not InferShapes()(model).modified
+    values = [output for each in model.graph for output in each.outputs]
+    assert all(value.dtype is not None for value in values if value.shape is not None)
+    return {
+        str(value.name): [size if isinstance(size, int) else size.value for size in value.shape]
+        for value in values
+        if value.shape is not None
+    }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from cnnc.zoo import ZOO
 from cnnc_passes.demonstration import demonstrate
+from cnnc_passes.laws.fuse_activation import FuseActivation
+from cnnc_passes.laws.split_concat import SplitConcat
 from cnnc_passes.pipeline import TARGETS, named_passes
 from cnnc_passes.rewrite import Rewrite
 from cnnc_runtime.errors import UsageError
@@ -18,6 +21,7 @@ from tools.gallery.layout import place
 from tools.gallery.measure import measure
 from tools.gallery.page import FOLDER, page, pictures
 from tools.gallery.shown import NOT_SHOWN, SHOWN_ON
+from tools.gallery.svg import before_and_after
 from tools.passes_gallery import DOCS, GAINS
 
 EVERY = {name: step for name, step in named_passes().items() if isinstance(step, Rewrite)}
@@ -64,6 +68,16 @@ def test_a_diamond_is_laid_out_in_three_layers_around_its_middle() -> None:
     assert top < second < third
     assert left < right
     assert x + width / 2 == pytest.approx(end + end_width / 2)
+
+
+def test_a_label_stands_where_its_lines_do_not_go() -> None:
+    split = before_and_after(*demonstrate(SplitConcat()), "")
+    p, q = re.findall(r'<text class="l" (.*?)>N×4×2×2<', split)[:2]
+    assert p.endswith('text-anchor="end"')  # its line goes to the right
+    assert "text-anchor" not in q
+    forked = before_and_after(*demonstrate(FuseActivation()), "")
+    x, *_ = re.findall(r'<text class="l" (.*?)>N×1×4×4<', forked)
+    assert x.endswith('text-anchor="middle"')
 
 
 def test_what_shows_a_pass_exists() -> None:

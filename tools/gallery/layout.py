@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from tools.gallery.graph import Box, Line
 
-__all__ = ["LINE", "TITLE_LINE", "Placed", "Point", "place"]
+__all__ = ["LABEL_CHARACTER", "LINE", "TITLE_LINE", "Placed", "Point", "place"]
 
 CHARACTER, TITLE_CHARACTER, LABEL_CHARACTER = 6.3, 8.3, 7.4  # widths in pixels: small print, titles, shapes
 LINE, TITLE_LINE, PADDING = 14.0, 22.0, 10.0
@@ -130,7 +130,7 @@ def _width(box: Box, leaving: Sequence[Line]) -> float:
 
 
 def _room(width: float, leaving: Sequence[Line]) -> float:
-    """A label stands to the right of its line: what it needs beyond the box is kept free on both sides."""
+    """A label stands beside its line: what it needs beyond the box is kept free on both sides."""
     ports = max(1, len({line.port for line in leaving}))
     return max(width, width - width / ports + 2 * (_label(leaving) + PADDING))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import html
 import itertools
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import onnx
 
 from cnnc.analysis.report.colors import COLORS
 from tools.gallery.graph import Box, Line, boxes_and_lines
-from tools.gallery.layout import LINE, TITLE_LINE, Placed, Point, place
+from tools.gallery.layout import LABEL_CHARACTER, LINE, TITLE_LINE, Placed, Point, place
 
 __all__ = ["before_and_after"]
 
@@ -58,11 +59,30 @@ def _panel(boxes: list[Box], lines: list[Line], placed: Placed) -> Iterator[str]
         yield f'<path class="e" marker-end="url(#a)" d="{_curve(bends)}"/>'
     for box, rectangle in zip(boxes, placed.rectangles, strict=True):
         yield from _box(box, *rectangle)
-    labeled: dict[tuple[int, int], tuple[str, Point]] = {}
+    values: dict[tuple[int, int], tuple[str, list[tuple[Point, ...]]]] = {}
     for line, bends in zip(lines, placed.bends, strict=True):
-        labeled.setdefault((line.start, line.port), (line.label, bends[0]))
-    for label, (x, y) in labeled.values():
-        yield f'<text class="l" x="{x + 5:.1f}" y="{y + 14:.1f}">{html.escape(label)}</text>'
+        values.setdefault((line.start, line.port), (line.label, []))[1].append(bends)
+    alone = collections.Counter(start for start, _ in values)
+    for (start, _), (label, lines_of_value) in values.items():
+        yield _label(label, lines_of_value, alone[start] == 1)
+
+
+def _label(label: str, lines: list[tuple[Point, ...]], is_only_output: bool) -> str:
+    """The shape of a value beside its lines, on the side to which they do not go, or between two that part.
+
+    Of several outputs of a node each has its label to the right: there is room for it.
+    """
+    x, y = lines[0][0]
+    left, right = (max(side * (bends[1][0] - x) for bends in lines) for side in (-1, 1))
+    part = len(lines) == 2 and min(left, right) > 0
+    if is_only_output and part and 0.6 * (left + right) > LABEL_CHARACTER * len(label):  # there is room between them
+        below = min(bends[1][1] for bends in lines) - 9
+        place = f'x="{x + 0.3 * (right - left):.1f}" y="{below:.1f}" {_CENTERED}'
+    elif is_only_output and right > max(left, 1):
+        place = f'x="{x - 5:.1f}" y="{y + 14:.1f}" text-anchor="end"'
+    else:
+        place = f'x="{x + 5:.1f}" y="{y + 14:.1f}"'
+    return f'<text class="l" {place}>{html.escape(label)}</text>'
 
 
 def _box(box: Box, x: float, y: float, width: float, height: float) -> Iterator[str]:

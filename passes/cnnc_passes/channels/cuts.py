@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from cnnc_passes.channels.links import channel_axis, channel_count, channel_range
-from cnnc_passes.forms.elementwise import BROADCASTING
+from cnnc_passes.channels.links import channel_count, channel_range
+from cnnc_passes.channels.rebuild import rebuild_link
 from cnnc_passes.forms.linear import Linear
-from cnnc_passes.rewrite import Decline, constant, new_constant
+from cnnc_passes.rewrite import Decline, again, constant, new_constant
 
 __all__ = ["Kept", "cut_linear", "cut_link", "input_axis", "output_axis"]
 
@@ -53,47 +53,14 @@ def cut_linear(linear: Linear, absorbed: Linear, x: ir.Value, kept: Kept) -> ir.
 
 def cut_link(node: ir.Node, inputs: list[ir.Value | None], kept: Kept) -> ir.Node:
     """A node that keeps channels apart (`links_of`), on new `inputs`, without the channels that are gone."""
-    attributes = dict(node.attributes)
-    outputs = kept.get(node.outputs[0])
-    op = node.op_type
-    if op in BROADCASTING:
-        inputs = _cut_operands(node, inputs, outputs)
-    elif op in ("BatchNormalization", "InstanceNormalization", "Conv") and outputs is not None:
-        inputs = [inputs[0], *(_cut(node, value, outputs, 0) for value in node.inputs[1:])]
-        if op == "Conv" and node.inputs[0] is not None:  # depthwise: one group per input channel
-            attributes["group"] = ir.AttrInt64("group", int(kept[node.inputs[0]].sum()))
-    elif op in ("Reshape", "Squeeze"):  # of a map to columns; Reshape's target names the old number of columns
-        op, inputs, attributes = "Flatten", inputs[:1], {}
-    elif op == "Slice":
-        inputs = _cut_slice(node, inputs, kept)
-    elif op == "Split":
-        inputs, attributes = _cut_split(node, inputs, kept)
-    return ir.node(
-        op,
-        inputs,
-        attributes,
-        num_outputs=len(node.outputs),
-        name=node.name,
-        metadata_props=dict(node.metadata_props),
+    if node.op_type == "Slice":
+        return again(node, _cut_slice(node, inputs, kept))
+    if node.op_type == "Split":
+        return again(node, *_cut_split(node, inputs, kept), outputs=len(node.outputs))
+    stay = kept.get(node.outputs[0])
+    return rebuild_link(
+        node, inputs, None if stay is None else lambda array, axis, _: np.compress(stay, array, axis=axis)
     )
-
-
-def _cut(node: ir.Node, value: ir.Value | None, kept: np.ndarray, axis: int) -> ir.Value | None:
-    """A parameter without the channels that are gone; None where there is none."""
-    array = constant(value)
-    if array is None or value is None:
-        return value
-    return new_constant(node.outputs[0], value.name or "parameter", np.compress(kept, array, axis=axis))
-
-
-def _cut_operands(node: ir.Node, inputs: list[ir.Value | None], kept: np.ndarray | None) -> list[ir.Value | None]:
-    rank = len(node.outputs[0].shape or ())
-    new = []
-    for old, value in zip(node.inputs, inputs, strict=True):
-        array = constant(old)
-        axis = channel_axis(array, rank) if array is not None else None
-        new.append(value if axis is None or kept is None else _cut(node, old, kept, axis))
-    return new
 
 
 def _cut_slice(node: ir.Node, inputs: list[ir.Value | None], kept: Kept) -> list[ir.Value | None]:

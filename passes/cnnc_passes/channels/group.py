@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from cnnc_passes.channels.cuts import cut_linear, cut_link
 from cnnc_passes.channels.links import Link, channel_count, links_of
+from cnnc_passes.channels.rebuild import rebuild
 from cnnc_passes.forms.elementwise import BROADCASTING
 from cnnc_passes.forms.linear import LINEAR, Linear, linear_of
 from cnnc_passes.rewrite import Change, Decline, op_name
@@ -129,21 +130,13 @@ class ChannelGroup:
         linears = {**self.makers, **readers}
         touched = {link.node for link in self.links if link.source in kept or link.target in kept}
         touched |= {node for node in linears if node in readers or node.outputs[0] in kept}
-        new: dict[ir.Value, ir.Value] = {}
-        old_nodes = [node for node in self._graph or () if node in touched]
-        built = []
-        for node in old_nodes:
-            inputs = [new.get(value, value) if value is not None else None for value in node.inputs]
+
+        def cut(node: ir.Node, inputs: list[ir.Value | None]) -> ir.Node | Decline:
             if node in linears and inputs[0] is not None:
-                made = cut_linear(linears[node], (absorbed or {}).get(node, linears[node]), inputs[0], kept)
-            else:
-                made = cut_link(node, inputs, kept)
-            if isinstance(made, Decline):
-                return made
-            built.append(made)
-            new |= zip(node.outputs, made.outputs, strict=True)
-        replace = {old: value for old, value in new.items() if old not in kept}
-        return Change(old_nodes, built, replace) if replace else Decline("nothing reads it")
+                return cut_linear(linears[node], (absorbed or {}).get(node, linears[node]), inputs[0], kept)
+            return cut_link(node, inputs, kept)
+
+        return rebuild([node for node in self._graph or () if node in touched], kept, cut)
 
     def _above(self, value: ir.Value) -> list[ir.Value]:
         node = value.producer()

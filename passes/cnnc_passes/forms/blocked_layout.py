@@ -11,14 +11,26 @@ import onnx_ir as ir
 from cnnc_passes.rewrite import op_name, same_shape
 from cnnc_passes.windows import groups
 
-__all__ = ["idle_lanes", "is_aligned", "is_blocked", "is_whole_blocks", "missing_channels", "takes_blocks"]
+__all__ = [
+    "ACTIVATIONS",
+    "BLOCK",
+    "idle_lanes",
+    "is_aligned",
+    "is_blocked",
+    "is_whole_blocks",
+    "missing_channels",
+    "takes_blocks",
+]
 
 _ALIGNED = 4  # channels come in multiples of this
 BLOCK = 16
 """Channels of a block with AVX-512; 8 with AVX2."""
-_KEEPS = frozenset(
-    {"Relu", "Sigmoid", "Tanh", "BatchNormalization", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}
+ACTIVATIONS = frozenset(
+    {"Relu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Gelu", "com.microsoft::Gelu", "com.microsoft::QuickGelu"}
 )
+"""Those with a form in blocks. Clip and LeakyRelu have none: they stay where the convolution before takes them in."""
+_OF_ONE_SHAPE = frozenset({"Add", "Mul", "Sum"})
+_OF_WHOLE_BLOCKS = frozenset({"AveragePool", "Concat", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"})
 
 
 def is_blocked(value: ir.Value | None) -> bool:
@@ -40,7 +52,7 @@ def is_blocked(value: ir.Value | None) -> bool:
             if not takes_blocks(filters, per_group, groups(node)):
                 return False
         elif _keeps(node):
-            pending += node.inputs[:1] if node.op_type not in ("Add", "Mul", "Concat") else node.inputs
+            pending += node.inputs[:1] if node.op_type == "BatchNormalization" else node.inputs
         else:
             return False
     return True
@@ -48,16 +60,17 @@ def is_blocked(value: ir.Value | None) -> bool:
 
 def _keeps(node: ir.Node) -> bool:
     """True if the node's result is in blocks where its inputs are."""
-    if op_name(node) in ("Add", "Mul"):  # a squeeze-and-excitation's gate is broadcast, out of blocks
-        left, right = node.inputs
-        return left is not None and right is not None and same_shape(left, right)
-    if op_name(node) == "Concat":
-        return all(part is not None and _is_whole(part) for part in node.inputs)
-    return op_name(node) in _KEEPS
+    op, given = op_name(node), [value for value in node.inputs if value is not None]
+    if op in _OF_ONE_SHAPE:  # a squeeze-and-excitation's gate is broadcast, out of blocks
+        return all(same_shape(given[0], other) for other in given[1:])
+    if op in _OF_WHOLE_BLOCKS:
+        along_channels = op != "Concat" or node.attributes.get_int("axis", 0) == 1
+        return along_channels and len(node.outputs) == 1 and all(map(_is_whole, given))
+    return op in ACTIVATIONS or op == "BatchNormalization"
 
 
-def _is_whole(part: ir.Value) -> bool:
-    channels = part.shape[1] if part.shape is not None else None
+def _is_whole(value: ir.Value) -> bool:
+    channels = value.shape[1] if value.shape is not None else None
     return isinstance(channels, int) and is_whole_blocks(channels)
 
 

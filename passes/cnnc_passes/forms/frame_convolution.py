@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from cnnc_passes.forms.blocked_layout import takes_blocks
+from cnnc_passes.forms.filters import filters_of
 from cnnc_passes.forms.frames import TIME, frame_count, join_frames, split_frames, taps_of
-from cnnc_passes.rewrite import Change, Decline, constant, new_constant, opset
+from cnnc_passes.rewrite import Change, Decline, new_constant, opset
 from cnnc_passes.shapes import Window
 from cnnc_passes.windows import groups, node_windows
 
@@ -39,9 +40,10 @@ def clip_convolution(conv: ir.Node) -> ClipConvolution | Decline | None:
     x, y = conv.inputs[0], conv.outputs[0]
     if x is None or x.shape is None or len(x.shape) != 5:
         return None
-    weight, bias = constant(conv.inputs[1]), conv.inputs[2] if len(conv.inputs) > 2 else None
-    if weight is None or (bias is not None and constant(bias) is None):
-        return Decline("the weight or bias is not constant")
+    filters = filters_of(conv)
+    if isinstance(filters, Decline):
+        return filters
+    weight, _ = filters
     if weight.dtype != np.float32:
         return Decline(f"FusedConv needs float32, not {weight.dtype}")
     windows = node_windows(conv)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
+from cnnc_passes.forms.filters import Filters, filters_of
 from cnnc_passes.forms.joined_channels import JoinedChannels, joined_channels
-from cnnc_passes.rewrite import Change, Decline, Rewrite, constant, has_one_reader, new_constant, reading
+from cnnc_passes.rewrite import Change, Decline, Rewrite, again, has_one_reader, new_constant
 from cnnc_passes.windows import groups
 
 __all__ = ["DepthwiseBeforeConcat"]
@@ -40,39 +40,31 @@ class DepthwiseBeforeConcat(Rewrite):
         joined = joined_channels(conv.inputs[0])
         if not isinstance(joined, JoinedChannels):
             return joined
-        weight, bias = constant(conv.inputs[1]), conv.inputs[2] if len(conv.inputs) > 2 else None
-        if weight is None or (bias is not None and constant(bias) is None):
-            return Decline("the weight or bias is not constant")
-        if not groups(conv) == joined.channels == weight.shape[0]:
+        filters = filters_of(conv)
+        if isinstance(filters, Decline):
+            return filters
+        if not groups(conv) == joined.channels == len(filters.weight):
             return None
         if len(conv.inputs) > 3:
             return Decline("the convolution adds something")
         if joined.is_blocked:
             return Decline("each part is whole blocks")
-        return _each_part(conv, joined, weight, constant(bias))
+        return _each_part(conv, joined, filters)
 
 
-def _each_part(conv: ir.Node, joined: JoinedChannels, weight: np.ndarray, bias: np.ndarray | None) -> Change:
+def _each_part(conv: ir.Node, joined: JoinedChannels, filters: Filters) -> Change:
     reader = conv.outputs[0].consumers()[0] if has_one_reader(conv.outputs[0]) else None
     f = reader if reader is not None and reader.domain == "" and reader.op_type in _ACTIVATIONS else None
     nodes: list[ir.Node] = []
     results = []
     for index, (part, rows) in enumerate(joined.parts):
-        constants = [new_constant(conv.outputs[0], f"weight.{index}", weight[rows])]
-        if bias is not None:
-            constants.append(new_constant(conv.outputs[0], f"bias.{index}", bias[rows]))
-        convolved = ir.node(
-            conv.op_type,
-            [part, *constants],
-            {**conv.attributes, "group": rows.stop - rows.start},
-            domain=conv.domain,
-            name=f"{conv.name}.{index}" if conv.name else None,
-            metadata_props=dict(conv.metadata_props),
-        )
-        nodes.append(convolved)
+        constants = [new_constant(conv.outputs[0], f"weight.{index}", filters.weight[rows])]
+        if filters.bias is not None:
+            constants.append(new_constant(conv.outputs[0], f"bias.{index}", filters.bias[rows]))
+        attributes = {**conv.attributes, "group": rows.stop - rows.start}
+        nodes.append(again(conv, [part, *constants], attributes, number=index))
         if f is not None:
-            nodes.append(reading(f, convolved.outputs[0]))
-            nodes[-1].name = f"{f.name}.{index}" if f.name else None
+            nodes.append(again(f, [nodes[-1].outputs[0], *f.inputs[1:]], number=index))
         results.append(nodes[-1].outputs[0])
     nodes.append(ir.node("Concat", results, {"axis": 1}, name=joined.concat.name))
     return Change([joined.concat, conv, *([f] if f is not None else [])], nodes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from cnnc_passes.dims import dims_of
-from cnnc_passes.rewrite import Change, Decline, Rewrite
+from cnnc_passes.rewrite import Change, Decline, Rewrite, again
 from cnnc_passes.shapes import explicit_pads
 from cnnc_passes.windows import node_windows
 from cnnc_runtime.errors import InvalidInputError
@@ -53,11 +53,4 @@ def _padded(node: ir.Node, ends: list[tuple[int, int]], *, drop_ceil: bool) -> i
     dropped = {"auto_pad", "pads"} | ({"ceil_mode"} if drop_ceil else set())
     kept = {name: value for name, value in node.attributes.items() if name not in dropped}
     pads = [begin for begin, _ in ends] + [end for _, end in ends]
-    return ir.node(
-        node.op_type,
-        node.inputs,
-        {**kept, "pads": pads},
-        num_outputs=len(node.outputs),
-        name=node.name,
-        metadata_props=dict(node.metadata_props),
-    )
+    return again(node, node.inputs, {**kept, "pads": pads}, outputs=len(node.outputs))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
-import numpy as np
 import onnx_ir as ir
 
+from cnnc_passes.channels.rebuild import rebuild
+from cnnc_passes.channels.widen import padded
 from cnnc_passes.forms.blocked_layout import BLOCK
-from cnnc_passes.rewrite import Change, Decline, Rewrite, constant, new_constant, op_name, reading
+from cnnc_passes.forms.filters import Filters, filters_of
+from cnnc_passes.rewrite import Change, Decline, Rewrite, again, new_constant, op_name
 from cnnc_passes.windows import groups
 
 __all__ = ["FillBlock"]
@@ -80,8 +82,7 @@ def _linked(value: ir.Value) -> list[ir.Value] | Decline:
         if op_name(node) in _UNARY:
             found += [x for x in (node.inputs[0], node.outputs[0]) if x is not None]
             continue
-        parameters = node.inputs[1:3]
-        if op_name(node) not in _CONVOLUTIONS or any(x is not None and constant(x) is None for x in parameters):
+        if op_name(node) not in _CONVOLUTIONS or isinstance(filters_of(node), Decline):
             return Decline(f"{op_name(node)} {node.name!r} is no convolution with constant weights")
         weight = node.inputs[1].shape if node.inputs[1] is not None else None
         depthwise = weight is not None and groups(node) == weight[0] and weight[1] == 1
@@ -95,36 +96,24 @@ def _linked(value: ir.Value) -> list[ir.Value] | Decline:
     return found
 
 
-def _widened(nodes: Iterable[ir.Node], maps: dict[ir.Value, None], extra: int) -> Change:
+def _widened(nodes: Iterable[ir.Node], maps: dict[ir.Value, None], extra: int) -> Change | Decline:
     touched = [node for node in nodes if any(value in maps for value in (*node.inputs, *node.outputs))]
-    new: dict[ir.Value, ir.Value] = {}
-    built = []
-    for node in touched:
-        x = node.inputs[0]
-        assert x is not None
-        if op_name(node) in _UNARY:
-            built.append(reading(node, new[x]))
-        else:
-            built.append(_convolution(node, new, x in maps, node.outputs[0] in maps, extra))
-        new[node.outputs[0]] = built[-1].outputs[0]
-    return Change(touched, built, {old: value for old, value in new.items() if old not in maps})
+    return rebuild(touched, maps, lambda node, inputs: _wider(node, inputs, maps, extra))
 
 
-def _convolution(node: ir.Node, new: dict[ir.Value, ir.Value], more_in: bool, more_out: bool, extra: int) -> ir.Node:
-    weight, bias = constant(node.inputs[1]), constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    assert weight is not None
-    depthwise = groups(node) > 1
-    added = ((0, extra if more_out else 0), (0, extra if more_in and not depthwise else 0), (0, 0), (0, 0))
-    inputs = [new.get(value, value) if value is not None else None for value in node.inputs]
-    inputs[1] = new_constant(node.outputs[0], "weight", np.pad(weight, added))
-    if bias is not None and more_out:
-        inputs[2] = new_constant(node.outputs[0], "bias", np.pad(bias, (0, extra)))
-    attributes = {**node.attributes, **({"group": weight.shape[0] + extra} if depthwise else {})}
-    return ir.node(
-        node.op_type,
-        inputs,
-        attributes,
-        domain=node.domain,
-        name=node.name,
-        metadata_props=dict(node.metadata_props),
-    )
+def _wider(node: ir.Node, inputs: list[ir.Value | None], maps: Container[ir.Value | None], extra: int) -> ir.Node:
+    """The node on `inputs` of more channels, and with more of its own where its result is one of `maps`."""
+    if op_name(node) in _UNARY:
+        return again(node, inputs)
+    filters = filters_of(node)
+    assert isinstance(filters, Filters)  # else no maps would be linked
+    more = extra if node.outputs[0] in maps else 0
+    wider, attributes = padded(filters.weight, more, 0), dict(node.attributes)
+    if groups(node) > 1:  # depthwise
+        attributes["group"] = ir.AttrInt64("group", len(wider))
+    elif node.inputs[0] in maps:
+        wider = padded(wider, extra, 1)
+    inputs[1] = new_constant(node.outputs[0], "weight", wider)
+    if filters.bias is not None and more:
+        inputs[2] = new_constant(node.outputs[0], "bias", padded(filters.bias, more, 0))
+    return again(node, inputs, attributes)

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from cnnc_passes.forms.non_negative import is_non_negative
 from cnnc_passes.forms.paddings import Padding, padding_of
-from cnnc_passes.rewrite import Change, Decline, Rewrite, has_one_reader, producer
+from cnnc_passes.rewrite import Change, Decline, Rewrite, again, has_one_reader, producer
 from cnnc_passes.shapes import Window
 from cnnc_passes.windows import node_windows
 
@@ -53,17 +53,12 @@ class FoldPad(Rewrite):
         reason = _unlike_zeros(padding) or _unlike_floor(node, windows, ends) or _wrong_value(node, pad, padding)
         if reason:
             return Decline(reason)
-        folded = ir.node(
-            node.op_type,
-            [pad.inputs[0], *node.inputs[1:]],
-            {
-                **{name: value for name, value in node.attributes.items() if name != "auto_pad"},
-                **({"count_include_pad": 1} if node.op_type == "AveragePool" else {}),
-                "pads": [begin for begin, _ in ends] + [end for _, end in ends],
-            },
-            name=node.name,
-            metadata_props=dict(node.metadata_props),
-        )
+        attributes = {
+            **{name: value for name, value in node.attributes.items() if name != "auto_pad"},
+            **({"count_include_pad": 1} if node.op_type == "AveragePool" else {}),
+            "pads": [begin for begin, _ in ends] + [end for _, end in ends],
+        }
+        folded = again(node, [pad.inputs[0], *node.inputs[1:]], attributes)
         x = pad.inputs[0]
         assert x is not None
         # Among values of at least 0 a maximum does not tell 0 from -inf

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import onnx_ir as ir
 
 from cnnc_passes.forms.elementwise import POINTWISE, element_inputs
 from cnnc_passes.forms.sampling import Stride, is_sampler_only, sample_stride
-from cnnc_passes.rewrite import Change, Decline, Rewrite, constant, new_constant, op_name
+from cnnc_passes.rewrite import Change, Decline, Rewrite, again, constant, new_constant, op_name
 from cnnc_passes.windows import node_windows
 
 __all__ = ["HoistStride"]
@@ -69,7 +66,7 @@ class HoistStride(Rewrite):
         for reader in readers:
             if reader not in ends:
                 unstrided = {**reader.attributes, "strides": [1] * len(region.stride)}
-                region.built.append(_again(reader, {0: new}, unstrided))
+                region.built.append(again(reader, [new, *reader.inputs[1:]], unstrided))
                 replace[reader.outputs[0]] = region.built[-1].outputs[0]
         assert node.graph is not None
         removed = {*region.nodes, *readers}
@@ -167,21 +164,10 @@ class _Region:
         if node.op_type in _WINDOWED:
             windows = node_windows(node) or []
             strides = [window.stride * step for window, step in zip(windows, self.stride, strict=True)]
-            return _again(node, {}, {**node.attributes, "strides": strides})
+            return again(node, node.inputs, {**node.attributes, "strides": strides})
         read = element_inputs(node) or {}
-        return _again(node, {index: self.sampled(value) for index, value in read.items()}, node.attributes)
+        return again(node, [self.sampled(read[i]) if i in read else value for i, value in enumerate(node.inputs)])
 
 
 def _element_values(node: ir.Node) -> list[ir.Value]:
     return list((element_inputs(node) or {}).values())
-
-
-def _again(node: ir.Node, inputs: Mapping[int, ir.Value], attributes: Mapping[str, Any]) -> ir.Node:
-    """`node` with some other inputs and attributes."""
-    return ir.node(
-        node.op_type,
-        [inputs.get(index, value) for index, value in enumerate(node.inputs)],
-        attributes,
-        name=node.name,
-        metadata_props=dict(node.metadata_props),
-    )

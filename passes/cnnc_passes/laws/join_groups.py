@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from cnnc_passes.forms.blocked_layout import takes_blocks
-from cnnc_passes.rewrite import Change, Decline, Rewrite, constant, new_constant
+from cnnc_passes.rewrite import Change, Decline, Rewrite, again, constant, new_constant
 from cnnc_passes.windows import groups
 
 __all__ = ["JoinGroups"]
@@ -49,14 +49,7 @@ class JoinGroups(Rewrite):
             return Decline(f"no up to {_MOST} of {group} groups of {width} channels make whole blocks")
         attributes = {**conv.attributes, "group": ir.AttrInt64("group", group // joined)}
         wider = new_constant(conv.outputs[0], "weight", _diagonal(weight, group, joined))
-        new = ir.node(
-            "Conv",
-            [conv.inputs[0], wider, *conv.inputs[2:]],
-            attributes,
-            name=conv.name,
-            metadata_props=dict(conv.metadata_props),
-        )
-        return Change([conv], [new])
+        return Change([conv], [again(conv, [conv.inputs[0], wider, *conv.inputs[2:]], attributes)])
 
 
 def _diagonal(weight: np.ndarray, group: int, joined: int) -> np.ndarray:

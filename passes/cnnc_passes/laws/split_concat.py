@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from cnnc_passes.forms.filters import filters_of
 from cnnc_passes.forms.joined_channels import JoinedChannels, Term, joined_channels, sum_of_convolutions
-from cnnc_passes.rewrite import Change, Decline, Rewrite, constant, has_one_reader
+from cnnc_passes.rewrite import Change, Decline, Rewrite, has_one_reader
 from cnnc_passes.windows import groups
 
 __all__ = ["SplitConcat"]
@@ -42,11 +43,11 @@ class SplitConcat(Rewrite):
         joined = joined_channels(conv.inputs[0])
         if not isinstance(joined, JoinedChannels):
             return joined
-        weight, bias = constant(conv.inputs[1]), conv.inputs[2] if len(conv.inputs) > 2 else None
-        if weight is None or (bias is not None and constant(bias) is None):
-            return Decline("the weight or bias is not constant")
+        filters = filters_of(conv)
+        if isinstance(filters, Decline):
+            return filters
         share = _LARGEST_SHARE if joined.is_blocked else 1
-        if (len(joined.parts) - 1) * weight.shape[0] > joined.channels * share:
+        if (len(joined.parts) - 1) * len(filters.weight) > joined.channels * share:
             return Decline("the sums would move about as much as the Concat does")
         f = _activation_after(conv)
         if f is not None and f.op_type in _LOST:
@@ -56,8 +57,8 @@ class SplitConcat(Rewrite):
         if f is not None:
             last = {"activation": "LeakyRelu", "activation_params": [f.attributes.get_float("alpha", 0.01)]}
         z = conv.inputs[3] if len(conv.inputs) > 3 else None
-        terms = [Term(part, weight[:, rows]) for part, rows in joined.parts]
-        nodes = sum_of_convolutions(conv, terms, constant(bias), z, attributes, last)
+        terms = [Term(part, filters.weight[:, rows]) for part, rows in joined.parts]
+        nodes = sum_of_convolutions(conv, terms, filters.bias, z, attributes, last)
         return Change([joined.concat, conv, *([f] if f is not None else [])], nodes)
 
 

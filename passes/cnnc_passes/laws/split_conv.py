@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import onnx_ir as ir
 
 from cnnc_passes.forms.blocked_layout import takes_blocks
+from cnnc_passes.forms.filters import Filters, filters_of
 from cnnc_passes.rewrite import (
     Change,
     Decline,
     Rewrite,
-    constant,
+    again,
     has_one_reader,
     new_constant,
     op_name,
     producer,
-    reading,
 )
 from cnnc_passes.windows import groups
 
@@ -57,43 +56,29 @@ class SplitConv(Rewrite):
             return Decline("another node reads what is split")
         if groups(conv) != 1 or len(conv.inputs) > 3:
             return Decline("the convolution is grouped, or adds something")
-        weight, bias = constant(conv.inputs[1]), conv.inputs[2] if len(conv.inputs) > 2 else None
-        if weight is None or (bias is not None and constant(bias) is None):
-            return Decline("the weight or bias is not constant")
+        filters = filters_of(conv)
+        if isinstance(filters, Decline):
+            return filters
+        weight, _ = filters
         sizes = [output.shape[1] if output.shape is not None else None for output in split.outputs]
         known = [size for size in sizes if isinstance(size, int)]
-        if len(known) < len(sizes) or sum(known) != weight.shape[0]:
+        if len(known) < len(sizes) or sum(known) != len(weight):
             return Decline("the parts are not of known sizes")
         if not all(takes_blocks(size, weight.shape[1], 1) and size % 4 == 0 for size in known) and weight.ndim == 4:
             return Decline("a part's channels do not fit the engine's blocked layout")
-        return _in_parts(split, conv, f, known, weight, constant(bias))
+        return _in_parts(split, conv, f, known, filters)
 
 
-def _in_parts(
-    split: ir.Node, conv: ir.Node, f: ir.Node | None, sizes: list[int], weight: np.ndarray, bias: np.ndarray | None
-) -> Change:
+def _in_parts(split: ir.Node, conv: ir.Node, f: ir.Node | None, sizes: list[int], filters: Filters) -> Change:
     nodes: list[ir.Node] = []
     replace = {}
     for index, (output, size, end) in enumerate(zip(split.outputs, sizes, itertools.accumulate(sizes), strict=True)):
         rows = slice(end - size, end)
-        inputs = [conv.inputs[0], new_constant(output, "weight", weight[rows])]
-        if bias is not None:
-            inputs.append(new_constant(output, "bias", bias[rows]))
-        part = ir.node(
-            conv.op_type,
-            inputs,
-            conv.attributes,
-            domain=conv.domain,
-            name=_numbered(conv, index),
-            metadata_props=dict(conv.metadata_props),
-        )
-        nodes.append(part)
+        inputs = [conv.inputs[0], new_constant(output, "weight", filters.weight[rows])]
+        if filters.bias is not None:
+            inputs.append(new_constant(output, "bias", filters.bias[rows]))
+        nodes.append(again(conv, inputs, number=index))
         if f is not None:
-            nodes.append(reading(f, part.outputs[0]))
-            nodes[-1].name = _numbered(f, index)
+            nodes.append(again(f, [nodes[-1].outputs[0], *f.inputs[1:]], number=index))
         replace[output] = nodes[-1].outputs[0]
     return Change([conv, *([f] if f is not None else []), split], nodes, replace)
-
-
-def _numbered(node: ir.Node, index: int) -> str | None:
-    return f"{node.name}.{index}" if node.name else None
