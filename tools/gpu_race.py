@@ -1,11 +1,12 @@
-"""On a machine with CUDA: cnnc's default artifact against the raw export and PyTorch eager, net by net.
+"""On a machine with CUDA: cnnc's artifacts against the raw export and PyTorch eager, net by net.
 
     python tools/gpu_race.py [--nets A,B] [--batches 1,16] [--seconds S] [--json FILE]
 
-Each net is exported, and compiled with the proof on the GPU. Then the same artifact's results on CUDA are compared with
-those on the CPU, and the three are timed as tools/peers.py does: in turn, each in a process of its own that is stopped
-while others run, copies to and from the GPU counted, TensorFloat-32 off everywhere. Prints rows of Markdown; after
-`--seconds` no further net begins. Exits with 0, and with 1 after a difference.
+Each net is exported, and compiled with the proof on the GPU; for the target `cpu` as well, whose FusedConv shows what
+fusing costs here. Then the default artifact's results on CUDA are compared with those on the CPU, and all are timed as
+tools/peers.py does: in turn, each in a process of its own that is stopped while others run, copies to and from the GPU
+counted, TensorFloat-32 off everywhere. Prints rows of Markdown; after `--seconds` no further net begins. Exits with 0,
+and with 1 after a difference.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _CUDA = {"device": "cuda"}
 _CONTENDERS = (
     Contender("raw", "raw", "onnxruntime", _CUDA),
     Contender("cnnc", "cnnc", "onnxruntime", _CUDA),
+    Contender("cnnc-cpu", "cnnc-cpu", "onnxruntime", _CUDA),
     Contender("eager", None, "eager", _CUDA),
 )
 _ROUNDS = 7
@@ -51,7 +53,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     options = parser.parse_args()
     start, rows = time.monotonic(), []
-    print("| net | batch | raw, ms | cnnc, ms | raw / cnnc | eager, ms | from the CPU's |\n| --- |" + " ---: |" * 6)
+    print(
+        "| net | batch | raw, ms | cnnc | cnnc-cpu | eager | raw / cnnc | cnnc from the CPU's |\n| --- |"
+        + " ---: |" * 7
+    )
     for net in options.nets.split(","):
         if time.monotonic() - start > options.seconds:
             print(f"no time left for {net}")
@@ -68,7 +73,7 @@ def race(net: str, batches: list[int]) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            for product, more in (("raw", {}), ("cnnc", _CUDA)):
+            for product, more in (("raw", {}), ("cnnc", _CUDA), ("cnnc-cpu", {"prove": False})):
                 produce(net, product, folder, **more)
             for batch in batches:
                 rows.append({"net": net, "batch": batch, **_race(net, batch, folder)})
@@ -102,9 +107,10 @@ def _difference(net: str, batch: int, folder: Path) -> float:
 
 
 def _markdown(row: Row) -> str:
-    raw, ours, eager = (statistics.median(row["rounds"][name]) * 1e3 for name in ("raw", "cnnc", "eager"))
+    times = {one.name: statistics.median(row["rounds"][one.name]) * 1e3 for one in _CONTENDERS}
     difference = f"{row['difference']:.0e}{'' if row['ok'] else ' DIFFERS'}"
-    return f"| {row['net']} | {row['batch']} | {raw:.3f} | {ours:.3f} | {raw / ours:.2f} | {eager:.3f} | {difference} |"
+    columns = " | ".join(f"{value:.3f}" for value in times.values())
+    return f"| {row['net']} | {row['batch']} | {columns} | {times['raw'] / times['cnnc']:.2f} | {difference} |"
 
 
 if __name__ == "__main__":

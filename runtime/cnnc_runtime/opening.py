@@ -125,5 +125,5 @@ def _refuse_fused(model: str | bytes, name: str, device: Device) -> None:
     """TensorRT's parser has no FusedConv: an artifact lowered for onnxruntime's own kernels is not for it."""
     session, _ = open_session(model, name, CPU, threads=1, optimization="off")
     metadata = Metadata.from_props(session.get_modelmeta().custom_metadata_map)
-    if metadata is not None and metadata.target in ("onnxruntime", "cpu"):
-        raise DeviceError(f"{name} is fused for onnxruntime, not for {device}: compile with --target portable")
+    if metadata is not None and metadata.target == "cpu":
+        raise DeviceError(f"{name} is made for the CPU provider, not for {device}: compile with --target portable")

@@ -49,6 +49,15 @@ def test_a_candidate_that_fails_or_is_wrong_is_dropped(played, caplog, fault):
     assert record.levelname == "DEBUG" and record.message.startswith("not considered: heuristic, nhwc: ")
 
 
+def test_one_that_is_far_slower_is_measured_in_one_round_only(played):
+    played.latency = {"default": 301, "heuristic": 299, "heuristic, nhwc": 30000}
+    choice = measure(played)
+    assert "default" not in choice.seconds and "heuristic, nhwc" not in choice.seconds
+    assert choice.seconds["heuristic"] == 299 and choice.gpu == GpuOptions()
+    runs = {name: len(runs) for name, runs in played.runs.items()}
+    assert runs["default"] == runs["heuristic, nhwc"] == 3 + 10 < runs["heuristic"] == runs["exhaustive"] == 3 + 50
+
+
 def test_rounding_is_no_difference(played):
     played.latency, played.faults = {"default": 10}, {"default": "noisy"}
     assert measure(played).gpu.convolution_search == "default"
@@ -78,7 +87,7 @@ def test_candidates_take_turns_and_first_runs_do_not_count(played):
 
 
 def test_a_slow_net_is_run_once_a_round(played):
-    played.latency = {"heuristic": 2 * 10**6}
+    played.latency = {"heuristic": 2 * 10**6, "exhaustive": 10**6}
     measure(played)
     assert len(played.runs["heuristic"]) == 3 + 5 and len(played.runs["default"]) == 3 + 50
 
