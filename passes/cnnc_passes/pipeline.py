@@ -34,6 +34,7 @@ from cnnc_passes.laws.gap_before_pointwise import GapBeforePointwise
 from cnnc_passes.laws.hoist_stride import HoistStride
 from cnnc_passes.laws.join_groups import JoinGroups
 from cnnc_passes.laws.linear_to_conv import LinearToConv
+from cnnc_passes.laws.lrn_to_conv import LrnToConv
 from cnnc_passes.laws.mean_by_rows import MeanByRows
 from cnnc_passes.laws.merge_clips import MergeClips
 from cnnc_passes.laws.merge_duplicates import MergeDuplicates
@@ -153,14 +154,16 @@ _FRAMES: tuple[Rewrite, ...] = (
 
 # What only some engines understand comes last, so that every law above sees standard operators.
 _LOWER: dict[str, Pipeline] = {
-    "onnxruntime": (FuseActivation(),),
+    # No FusedConv: the CPU provider makes it when it opens the file, and on CUDA it was slower (docs/lowering.md).
+    "onnxruntime": (),
     # Channels first: of more maps in blocks a residual can be added by the convolution itself.
-    "cpu": (PadChannels(), JoinGroups(), FuseActivation(), SplitConv(), _JOINED, FillBlock(), _FRAMES),
+    "cpu": (PadChannels(), JoinGroups(), LrnToConv(), FuseActivation(), SplitConv(), _JOINED, FillBlock(), _FRAMES),
     "portable": (),
 }
 
 # What lowering leaves: constants that nobody reads, biases of zeros that are all alike, and weights as well.
 _FINISH: Pipeline = (
+    common.CommonSubexpressionEliminationPass(),  # frames of a clip, taken apart by each of its readers
     ShareWeights(),
     common.RemoveUnusedNodesPass(),
     common.RemoveUnusedOpsetsPass(),

@@ -168,16 +168,18 @@ class Engine:
             DeviceError: the GPU failed.
             UsageError: the engine is closed, or was loaded before this process was forked.
         """
-        if type(x) is np.ndarray and (x.dtype, x.shape) == self._accepted and x.flags.c_contiguous:
-            if self._looks and not all_finite(x):
-                self._checker.check_finite(self._first_input, x)
-            feed = {self._first_input: x}
+        by_name = type(x) is dict and len(x) == 1
+        array = x.get(self._first_input) if by_name else x
+        if type(array) is np.ndarray and (array.dtype, array.shape) == self._accepted and array.flags.c_contiguous:
+            if self._looks and not all_finite(array):
+                self._checker.check_finite(self._first_input, array)
+            feed = {self._first_input: array}
             try:
                 results = self._execute(self._output_names, feed)
             except Exception as error:
                 results = self._computation.recover(feed, error)
                 self._execute = self._computation.execute
-            return _unwrap(results)
+            return dict(zip(self._output_names, results, strict=True)) if by_name else _unwrap(results)
         call = self._checker.call(x)
         if call.on_device:
             results = self._computation.on_device(call.feed)

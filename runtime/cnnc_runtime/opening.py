@@ -122,7 +122,7 @@ def open_model(
 
 
 def _refuse_fused(model: str | bytes, name: str, device: Device) -> None:
-    """TensorRT's parser has no FusedConv: an artifact lowered for onnxruntime's own kernels is not for it."""
+    """TensorRT's parser has no FusedConv: an artifact lowered for the CPU provider's kernels is not for it."""
     session, _ = open_session(model, name, CPU, threads=1, optimization="off")
     metadata = Metadata.from_props(session.get_modelmeta().custom_metadata_map)
     if metadata is not None and metadata.target == "cpu":

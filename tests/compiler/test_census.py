@@ -57,6 +57,7 @@ def test_what_runs_in_the_kernel_of_another_is_counted(tmp_path: Path) -> None:
         (Census(5, {"Relu": 1}, 2), []),
         (Census(5, {"Relu": 2}, 2), ["2 Relu left on their own instead of 1"]),
         (Census(5, {"Add": 1}, 2), ["1 Add left on their own instead of 0"]),
+        (Census(5, {"Relu": 1, "Sqrt": 2}, 2), []),  # a power by roots: there was nothing whose piece they could be
         (Census(5, {}, 3), ["3 layout conversions instead of 2"]),
         (Census(5, {}, 2, 4), ["4 convolutions outside the blocked layout instead of 0"]),
     ],

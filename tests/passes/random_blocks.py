@@ -254,6 +254,23 @@ def group_norm(b: Builder, x: Map) -> Map:
     return x._replace(name=y)
 
 
+def local_response_norm(b: Builder, x: Map) -> Map:
+    """As PyTorch spells it, or as the operator, which the engine has for images and odd windows alone."""
+    if b.rank == 3:
+        return conv(b, x)  # the engine pools along three axes at most
+    size, beta = b.pick(3, 5, 4, 1), b.pick(0.75, 0.75, 0.5, 0.6, 1.0)
+    alpha, k = b.pick(0.1, 1.0, 1e-4), b.pick(1.0, 2.0)
+    if b.rank == 2 and size % 2 and b.sometimes(2):
+        return x._replace(name=b.op("LRN", x, size=size, alpha=alpha, beta=beta, bias=k))
+    axis, ones = np.array([1]), [1] * b.rank
+    pads = [size // 2, *[0] * b.rank, (size - 1) // 2, *[0] * b.rank]
+    apart = b.op("Unsqueeze", b.op("Mul", x, x), axis)
+    mean = b.op("AveragePool", apart, kernel_shape=[size, *ones], pads=pads, count_include_pad=1)
+    scaled = b.op("Mul", b.op("Squeeze", mean, axis), np.array(alpha))
+    power = b.op("Pow", b.op("Add", scaled, np.array(k)), np.array(beta))
+    return x._replace(name=b.op("Div", x, power))
+
+
 def turned(b: Builder, x: Map) -> Map:
     """Two Transposes, or two views, in a row; the second undoes the first."""
     if b.sometimes(2):
@@ -292,6 +309,7 @@ BLOCKS: tuple[Callable[[Builder, Map], Map], ...] = (
     channels_last,
     squeeze_excitation,
     group_norm,
+    local_response_norm,
     turned,
     twins,
 )

@@ -24,7 +24,7 @@ from tests.passes.random_graphs import RandomGraph, random_graphs
 STEPS = [step for target in TARGETS for step in pipeline_for(target)]
 LAWS = {name for name, step in named_passes(STEPS).items() if isinstance(step, Rewrite)}
 # Lowerings that multiply by zeros, and gain time by it.
-_ZEROS = {"pad-channels", "join-groups", "concat-to-conv", "fill-block"}
+_ZEROS = {"pad-channels", "join-groups", "lrn-to-conv", "concat-to-conv", "fill-block"}
 _COMMON = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 Feed = dict[str, np.ndarray]

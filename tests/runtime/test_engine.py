@@ -190,9 +190,9 @@ def test_running_out_of_memory_is_a_limit():
         load(model, device="cpu").run(random(1, 4))
 
 
-def test_a_fused_artifact_is_not_for_tensorrt():
-    fused = relu(metadata=Metadata("1", "net", "onnxruntime"))
-    with pytest.raises(DeviceError, match="--target portable"):
+def test_an_artifact_for_the_cpu_provider_is_not_for_tensorrt():
+    fused = relu(metadata=Metadata("1", "net", "cpu"))
+    with pytest.raises(DeviceError, match=r"made for the CPU provider, not for tensorrt.*--target portable"):
         load(fused, device="tensorrt")
 
 

@@ -30,7 +30,7 @@ MESSAGES = [
     "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 536870912",
     "CUDA failure 2: out of memory ; GPU=0 ; hostname=h",
     "CUDNN failure 4000: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED ; CUBLAS_STATUS_ALLOC_FAILED",
-    "Error in execution: Non-zero status code returned while running FusedConv node. Name:'node_conv2d' Status Message: "
+    "Error in execution: Non-zero status code returned while running FusedConv node. Name:'conv' Status Message: "
     "Available memory of 270580224 is smaller than requested bytes of 1644167168",  # an arena at its limit
 ]
 

@@ -6,11 +6,11 @@ import numpy as np
 import onnx_ir as ir
 
 from cnnc_passes.forms.blocked_layout import is_blocked
+from cnnc_passes.forms.filters import filters_of
 from cnnc_passes.rewrite import (
     Change,
     Decline,
     Rewrite,
-    constant,
     has_one_reader,
     new_constant,
     producer,
@@ -23,9 +23,9 @@ __all__ = ["FuseActivation"]
 class FuseActivation(Rewrite):
     """Run a convolution, a residual block's addition and the Relu after them as one kernel.
 
-    `com.microsoft::FusedConv` has this form on onnxruntime's CPU and CUDA providers alike, in
-    float32. The bias is always written out, as zeros if need be: with z and no bias the CPU provider
-    leaves its blocked layout.
+    `com.microsoft::FusedConv` has this form in onnxruntime, in float32. Its CPU provider makes most of them by itself
+    when it opens a file; laws for that provider alone go on from them. The bias is always written out, as zeros if
+    need be: with z and no bias the CPU provider leaves its blocked layout.
 
     Declines if another node reads a result in between, the type is not float32, the weight or bias
     is not constant, z does not have exactly the output's shape (FusedConv does not broadcast), or the convolution
@@ -63,16 +63,15 @@ class FuseActivation(Rewrite):
             return Decline("another node reads the convolution")
         if result.dtype != ir.DataType.FLOAT:
             return Decline(f"FusedConv needs float32, not {result.dtype}")
-        weight = constant(conv.inputs[1])
-        bias = conv.inputs[2] if len(conv.inputs) > 2 else None
-        if weight is None or (bias is not None and constant(bias) is None):
-            return Decline("the weight or bias is not constant")
+        filters = filters_of(conv)
+        if isinstance(filters, Decline):
+            return filters
         if z is not None and not same_shape(z, result):
             return Decline("the residual does not have exactly the output's shape")
-        if z is not None and len(weight.shape) == 4 and not is_blocked(z):
+        if z is not None and filters.weight.ndim == 4 and not is_blocked(z):
             return Decline("the residual is not in the engine's blocked layout")
-        if bias is None:
-            bias = new_constant(output, "bias", np.zeros(weight.shape[0], weight.dtype))
+        zeros = np.zeros(len(filters.weight), filters.weight.dtype)
+        bias = new_constant(output, "bias", zeros) if filters.bias is None else conv.inputs[2]
         inputs = [conv.inputs[0], conv.inputs[1], bias, *([z] if z is not None else [])]
         fused = ir.node(
             "FusedConv",
