@@ -163,8 +163,8 @@ _LOWER: dict[str, Pipeline] = {
 
 # What lowering leaves: constants that nobody reads, biases of zeros that are all alike, and weights as well.
 _FINISH: Pipeline = (
-    common.CommonSubexpressionEliminationPass(),  # frames of a clip, taken apart by each of its readers
     ShareWeights(),
+    common.CommonSubexpressionEliminationPass(),  # a clip that each of its readers takes apart into frames
     common.RemoveUnusedNodesPass(),
     common.RemoveUnusedOpsetsPass(),
 )

@@ -108,6 +108,9 @@ def assert_contract(graph: RandomGraph) -> dict[str, int]:
                     assert error <= times * own_error + 2e-6, f"{target}, {run.__name__}: {error:.1e}, {own_error:.1e}"
         counted = _optimized(before, target, skip=_ZEROS)[0] if set(applied) & _ZEROS else after
         assert model_cost(ir.from_proto(counted), graph.sizes).macs <= cost.macs
+        if set(applied) & _ZEROS:
+            counts.update(applied)
+            continue  # what zeros have widened, other laws may narrow: a second run is another network's
         twice, again, _ = _optimized(after, target)
         assert not again, f"{target}: a second run applies {again}"
         assert twice.graph.node == after.graph.node and twice.graph.initializer == after.graph.initializer

@@ -25,7 +25,7 @@ _WARM_UP = 3  # the first run searches cuDNN's algorithms, the second writes int
 _ROUNDS = 8
 _RUNS = 50  # of a candidate in a round
 _TURN = 0.05  # seconds after which it begins no further run in a round
-_HOPELESS = 3.0  # times the default's; such a one is not measured again: cuDNN's `default` takes a hundred for depthwise convolutions
+_HOPELESS = 3.0  # times the default's time; cuDNN's `default` takes a hundred for depthwise convolutions
 _WORTHWHILE = 0.98  # of the default's time: what is gained below that may be noise
 
 _log = logging.getLogger("cnnc")
@@ -37,7 +37,7 @@ class Choice:
 
     Attributes:
         gpu: the fastest options, or the default ones where none saves 2%.
-        seconds: of one run of each shape together, by candidate; those that failed, were wrong or far slower are missing.
+        seconds: of one run of each shape together, by candidate, without those that failed, were wrong or far slower.
     """
 
     gpu: GpuOptions

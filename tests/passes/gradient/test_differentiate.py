@@ -105,8 +105,8 @@ def test_folded_batchnorm_leaves_the_gradient_the_forward_weights() -> None:
     optimize(m)
     weights = {each.op_type: constant(each.inputs[1]) for each in m.graph if len(each.inputs) > 1}
     assert "BatchNormalization" not in weights
-    assert not np.array_equal(weights["FusedConv"], WEIGHT)
-    assert np.array_equal(weights["FusedConv"], weights["ConvTranspose"])
+    assert not np.array_equal(weights["Conv"], WEIGHT)
+    assert np.array_equal(weights["Conv"], weights["ConvTranspose"])
 
 
 def test_constants_have_the_gradients_own_type() -> None:
