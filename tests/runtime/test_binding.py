@@ -20,8 +20,8 @@ from tests.runtime.models import add, channel_means, serialized
 class FakeGpu:
     """A session that records graphs as CUDA would: a replay computes on the buffers it was captured with.
 
-    As on a real GPU, a graph's kernels are gone once the session has run another shape. `fault` makes a replay wrong:
-    `stale` leaves the outputs as they were, `broken` fails the capture.
+    A graph is of no use once its session has run another shape, as it may be on a real GPU. `fault` makes a replay
+    wrong: `stale` leaves the outputs as they were, `broken` fails the capture.
     """
 
     def __init__(self, session, fault: str | None = None) -> None:

@@ -1,9 +1,9 @@
 """CUDA graphs: a batch padded to one of a few sizes, whose kernels are launched as one recorded graph.
 
 For small nets at small batches the launches cost more than the kernels. A graph replays at fixed addresses and
-shapes, so each bucket has buffers of its own, and a session of its own: a convolution of onnxruntime keeps the kernels
-of the last shape only, and a graph that was recorded before it ran another launches kernels that are gone ("illegal
-instruction", onnxruntime 1.31.1). The first answer of each is compared with a plain run.
+shapes, so each bucket has buffers of its own, and a session of its own: onnxruntime's convolutions set themselves up
+anew for each shape, and graphs of several shapes in one session ended in "an illegal instruction" (MobileNetV2 on an
+H200, onnxruntime 1.31.1; docs/gpu.md). The first answer of each is compared with a plain run.
 """
 
 from __future__ import annotations
