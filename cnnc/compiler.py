@@ -134,7 +134,7 @@ def compile(
         example: example inputs of a module: a tensor, a tuple, or a dict by parameter name.
         output: where the artifact goes; None keeps it in memory.
         dynamic: the axes that vary, `{"x": {0: "batch"}}`. None: the batch does. `{}`: none does.
-        target: `onnxruntime` (its CPU and CUDA providers), `cpu` (the first only) or `portable` (standard ONNX only).
+        target: `onnxruntime` (any provider of it), `cpu` (its CPU provider only) or `portable` (other engines).
         opset: the ONNX operator set; PyTorch's default if None.
         weights: a checkpoint to load into a module named by a string.
         arguments: keyword arguments of its factory, as text.

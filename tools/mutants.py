@@ -31,7 +31,7 @@ from cnnc_runtime.errors import CnncError, VerificationError
 
 NETS = ("resnet20", "plain20", "squeezenet1_1", "mobilenet_v2", "shufflenet_v2_x1_0", "regnet_y_400mf", "ghostnet_100")
 _EQUIVALENT = 1e-9  # of the output's magnitude, both in float64
-_CONVOLUTIONS = ("Conv", "FusedConv", "Gemm")
+_CONVOLUTIONS = ("Conv", "Gemm")
 
 Mutate = Callable[[onnx.ModelProto, onnx.NodeProto], bool]
 """Break one node of the model, in place; False where it has nothing to break."""
@@ -58,6 +58,13 @@ def _edit(model: onnx.ModelProto, name: str, change: Callable[[np.ndarray], np.n
     after = change(before.copy())
     tensor.CopyFrom(numpy_helper.from_array(after, name))
     return not np.array_equal(before, after)
+
+
+def _only_reader(model: onnx.ModelProto, node: onnx.NodeProto, op_type: str) -> onnx.NodeProto | None:
+    """What reads the result of `node`, if that is one node of this type and nobody else sees it."""
+    readers = [other for other in model.graph.node if node.output[0] in other.input]
+    seen = any(node.output[0] == output.name for output in model.graph.output)
+    return readers[0] if [reader.op_type for reader in readers] == [op_type] and not seen else None
 
 
 def filter_by_a_percent(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
@@ -91,13 +98,12 @@ def zeroed_bias(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
 
 
 def dropped_relu(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
-    """The activation of a fused convolution is forgotten; a sum that it takes in is kept."""
-    if node.op_type != "FusedConv" or len(node.input) > 3:
+    """The Relu right behind a convolution is forgotten."""
+    relu = _only_reader(model, node, "Relu")
+    if node.op_type != "Conv" or relu is None:
         return False
-    node.op_type, node.domain = "Conv", ""
-    kept = [attribute for attribute in node.attribute if not attribute.name.startswith("activation")]
-    del node.attribute[:]
-    node.attribute.extend(kept)
+    node.output[0] = relu.output[0]
+    model.graph.node.remove(relu)
     return True
 
 
@@ -113,9 +119,9 @@ def moved_pad(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
 
 def changed_stride(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
     """Every second place is left out, where a global pooling hides the size."""
-    readers = [other for other in model.graph.node if node.output[0] in other.input]
+    last = _only_reader(model, node, "Relu") or node
     strides = next((attribute for attribute in node.attribute if attribute.name == "strides"), None)
-    if strides is None or [reader.op_type for reader in readers] != ["GlobalAveragePool"] or len(node.input) > 3:
+    if strides is None or _only_reader(model, last, "GlobalAveragePool") is None:
         return False
     strides.ints[:] = [2 * stride for stride in strides.ints]
     return True

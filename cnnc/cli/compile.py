@@ -27,7 +27,7 @@ from cnnc.cli.preprocess_options import preprocessing_from, preprocessing_option
     type=click.Choice(["onnxruntime", "cpu", "portable"]),
     default="onnxruntime",
     show_default=True,
-    help="cpu: for onnxruntime's CPU provider only. portable: standard ONNX for other engines.",
+    help="cpu: for onnxruntime's CPU provider only. portable: for other engines.",
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="Class names, one a line.")
 @preprocessing_options

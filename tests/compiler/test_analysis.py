@@ -23,7 +23,7 @@ from cnnc.analysis.table import print_analysis
 from cnnc.analysis.units import human
 from cnnc.export import export
 from cnnc.zoo import ZOO, build
-from cnnc_passes.pipeline import optimize
+from cnnc_passes.pipeline import optimize, pipeline_for
 from cnnc_runtime.errors import InvalidInputError, UsageError
 from tests.compiler.test_zoo import MACS
 
@@ -159,7 +159,7 @@ def test_an_operator_whose_cost_is_not_known_is_named() -> None:
 
 def test_names_survive_the_rewrites(resnet18: ir.Model, found: Analysis) -> None:
     model = resnet18.clone()
-    optimize(model)
+    optimize(model, pipeline_for("cpu"))
     after = analyze_model(model, name="resnet18")
     fused = [layer for layer in after.layers if layer.op == "com.microsoft::FusedConv"]
     assert {"conv1", "layer4.1.conv2"} <= {layer.name for layer in fused}

@@ -57,7 +57,7 @@ def test_the_axes_of_the_image_are_found_behind_its_arithmetic(tmp_path: Path) -
         options = {} if preprocessing is None else {"preprocessing": preprocessing, "embed_preprocessing": True}
         cnnc.compile(Stem(1), torch.zeros(1, 3, 12, 10), output=path, device="cpu", **options)
         layers = {layer.op: layer.receptive_field for layer in cnnc.analyze(path).layers}
-        fields.append((layers["com.microsoft::FusedConv"], layers["Gemm"]))
+        fields.append((layers["Conv"], layers["Gemm"]))
     (plain, plain_head), (embedded, embedded_head) = fields
     assert plain is not None and plain_head is not None
     assert (plain.size, plain_head.size) == ((3, 3), (12, 10))
@@ -95,7 +95,7 @@ def test_inside_equals_outside_on_images(tmp_path: Path, padding: int, preproces
         with pytest.raises(InvalidInputError, match="expects uint8"):
             engine.run(np.zeros((1, 12, 10, preprocessing.channels), np.float32))
     if not padding:  # else an addition stays before the Conv, whose padding is of zeros
-        assert operators(path)[:3] == ["Cast", "Transpose", "FusedConv"]
+        assert operators(path)[:3] == ["Cast", "Transpose", "Conv"]
     scale = np.abs(expected).max()
     np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6 * scale)
     assert np.abs(expected - expected[0]).max() > 1e-3 * scale  # the images do differ

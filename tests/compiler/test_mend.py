@@ -40,7 +40,7 @@ class ShiftKernel(Rewrite):
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> None:
     def with_a_wrong_law(*args: object, **options: object) -> pipeline.Pipeline:
-        steps = pipeline.pipeline_for()
+        steps = pipeline.pipeline_for("cpu")
         lowering = next(i for i, step in enumerate(steps) if getattr(step, "name", "") == "fuse-activation")
         return (*steps[:lowering], ShiftKernel(), *steps[lowering:])
 

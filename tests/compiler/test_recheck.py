@@ -53,7 +53,7 @@ def a_weight(model: onnx.ModelProto) -> None:
 
 
 def an_attribute(model: onnx.ModelProto) -> None:
-    node = next(n for n in model.graph.node if n.op_type == "FusedConv")
+    node = next(n for n in model.graph.node if n.op_type == "Conv")
     next(a for a in node.attribute if a.name == "pads").ints[0] += 1
 
 

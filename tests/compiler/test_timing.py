@@ -19,6 +19,7 @@ from cnnc.analysis.timing.attribution import Attribution, attribute
 from cnnc.analysis.timing.trace import Kernel, engine_graph, kernel_times, middle_mean
 from cnnc.artifact import write_model
 from cnnc.export import export
+from cnnc_passes.pipeline import Target
 from cnnc_runtime.errors import InvalidInputError, UsageError
 from cnnc_runtime.providers import CPU
 from cnnc_runtime.session import open_session
@@ -27,10 +28,10 @@ from tests.nets import Residual
 
 
 def attributed(
-    net: type[nn.Module], folder: Path, rewritten: bool = False
+    net: type[nn.Module], folder: Path, target: Target | None = None
 ) -> tuple[Analysis, list[Kernel], Attribution]:
     """With the graph that the engine makes, which is not run."""
-    model, analysis = analyzed(net, rewritten)
+    model, analysis = analyzed(net, target)
     write_model(model, folder / "net.onnx")
     open_session(str(folder / "net.onnx"), "net", CPU, 1, "all", optimized=str(folder / "optimized.onnx"))
     kernels = engine_graph(folder / "optimized.onnx")
@@ -88,17 +89,22 @@ def test_a_layer_that_the_engine_takes_apart_has_all_its_kernels(
     assert [kernels[index].op for index in swish.kernels] == ["HardSigmoid", "Mul"]
 
 
-@pytest.mark.parametrize("rewritten", [False, True])
-def test_residual_sum_goes_to_the_second_convolution(tmp_path: Path, rewritten: bool) -> None:
-    analysis, _, found = attributed(Residual, tmp_path, rewritten)
+@pytest.mark.parametrize(
+    ("target", "stem", "conv2"),
+    [
+        (None, {"Conv", "BatchNormalization", "Relu"}, {"Conv", "BatchNormalization", "Add", "Relu"}),
+        ("onnxruntime", {"Conv", "Relu"}, {"Conv", "Add", "Relu"}),
+        ("cpu", {"com.microsoft::FusedConv"}, {"com.microsoft::FusedConv"}),
+    ],
+)
+def test_residual_sum_goes_to_the_second_convolution(
+    tmp_path: Path, target: Target | None, stem: set[str], conv2: set[str]
+) -> None:
+    analysis, _, found = attributed(Residual, tmp_path, target)
     groups = {group.layers[0]: {analysis_op(analysis, one) for one in group.layers} for group in found.groups}
     names = {layer.output: layer.name for layer in analysis.layers}
     by_name = {names[main]: ops for main, ops in groups.items()}
-    if rewritten:
-        assert by_name["conv2"] == {"com.microsoft::FusedConv"}
-    else:
-        assert by_name["stem"] == {"Conv", "BatchNormalization", "Relu"}
-        assert by_name["conv2"] == {"Conv", "BatchNormalization", "Add", "Relu"}
+    assert (by_name["stem"], by_name["conv2"]) == (stem, conv2)
     assert not found.unknown
 
 
@@ -202,8 +208,9 @@ def test_timing_is_plain_data_and_a_table(timing: Timing) -> None:
     assert "kernels add up to" in text and MACHINE.how in text
 
 
-def test_an_artifact_is_timed_by_its_path(tmp_path: Path) -> None:
-    model, analysis = analyzed(Residual, rewritten=True)
+@pytest.mark.parametrize("target", ["onnxruntime", "cpu"])
+def test_an_artifact_is_timed_by_its_path(tmp_path: Path, target: Target) -> None:
+    model, analysis = analyzed(Residual, target)
     write_model(model, tmp_path / "net.onnx")
     timing = measure(tmp_path / "net.onnx", analysis, threads=1, runs=2, ceilings=MACHINE)
     assert [layer.name for layer in timing.layers if layer.fused_into is None][:3] == ["stem", "conv1", "conv2"]

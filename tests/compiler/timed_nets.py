@@ -11,7 +11,7 @@ from torch import nn
 from cnnc.analysis import Analysis, analyze_model
 from cnnc.analysis.timing import Ceilings
 from cnnc.export import export
-from cnnc_passes.pipeline import optimize
+from cnnc_passes.pipeline import Target, optimize, pipeline_for
 
 MACHINE = Ceilings(flops_per_second=100e9, bytes_per_second=10e9, how="as an example")
 
@@ -58,10 +58,11 @@ class Normalized(nn.Module):
 
 
 @functools.cache
-def analyzed(net: type[nn.Module], rewritten: bool = False) -> tuple[ir.Model, Analysis]:
-    if rewritten:
+def analyzed(net: type[nn.Module], target: Target | None = None) -> tuple[ir.Model, Analysis]:
+    """As exported, or rewritten for `target`."""
+    if target is not None:
         model = analyzed(net)[0].clone()
-        optimize(model)
+        optimize(model, pipeline_for(target))
         return model, analyze_model(model, name="net")
     model = export(net().eval(), (torch.zeros(2, 3, 16, 16),))
     return model, analyze_model(model, name="net")
