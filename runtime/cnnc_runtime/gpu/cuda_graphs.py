@@ -2,8 +2,8 @@
 
 For small nets at small batches the launches cost more than the kernels. A graph replays at fixed addresses and
 shapes, so each bucket has buffers of its own, and a session of its own: onnxruntime's convolutions set themselves up
-anew for each shape, and graphs of several shapes in one session ended in "an illegal instruction" (MobileNetV2 on an
-H200, onnxruntime 1.31.1; docs/gpu.md). The first answer of each is compared with a plain run.
+anew for each shape, and where one session ran them all, a replay once ended in "an illegal instruction" (MobileNetV2
+on an H200, onnxruntime 1.31.1; docs/gpu.md). The first answer of each is compared with a plain run.
 """
 
 from __future__ import annotations
