@@ -53,7 +53,7 @@ def main() -> int:
             )
             in_order = {key: gains[key] for key in named_passes() if key in gains}
             _write(GAINS, json.dumps(in_order, indent=1) + "\n")
-            publish(gains)  # each time: a measurement of hours may be stopped
+            publish(in_order)  # each time: a measurement of hours may be stopped
         if not names:
             publish(gains)
     except (CnncError, RuntimeError) as error:
