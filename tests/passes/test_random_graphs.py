@@ -112,8 +112,8 @@ def assert_contract(graph: RandomGraph) -> dict[str, int]:
             counts.update(applied)
             continue  # what zeros have widened, other laws may narrow: a second run is another network's
         twice, again, _ = _optimized(after, target)
-        assert not again, f"{target}: a second run applies {again}"
-        assert twice.graph.node == after.graph.node and twice.graph.initializer == after.graph.initializer
+        assert not set(again) - _ZEROS, f"{target}: a second run applies {again}"
+        assert again or (twice.graph.node == after.graph.node and twice.graph.initializer == after.graph.initializer)
         if target == "portable":
             onnx.checker.check_model(after)
         counts.update(applied)
