@@ -6,7 +6,7 @@ Each net is exported, and compiled with the proof on the GPU; for the target `cp
 fusing costs here. Then the default artifact's results on CUDA are compared with those on the CPU, and all are timed as
 tools/peers.py does: in turn, each in a process of its own that is stopped while others run, copies to and from the GPU
 counted, TensorFloat-32 off everywhere. Prints rows of Markdown; after `--seconds` no further net begins. Exits with 0,
-and with 1 after a difference.
+with 1 after a difference or a failure, and elsewhere with 8.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import cnnc
+from cnnc.zoo import ZOO
 from cnnc_runtime.errors import CnncError
 from tools.contenders.known import Contender, input_shapes
 from tools.contenders.produce import file_of
@@ -52,6 +54,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0, help="default: 600")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     options = parser.parse_args()
+    unknown = [net for net in options.nets.split(",") if net not in ZOO]
+    if unknown:
+        parser.error(f"--nets: no reference net is named {unknown[0]!r}; `cnnc zoo` lists them")
+    batches = options.batches.split(",")
+    if not all(batch.isdecimal() and int(batch) for batch in batches):
+        parser.error(f"--batches {options.batches!r}: whole numbers of at least 1, as 1,16")
+    if not torch.cuda.is_available():
+        print(f"no GPU race here: PyTorch {torch.__version__} finds no CUDA; `cnnc doctor` says more")
+        return 8
     start, rows = time.monotonic(), []
     print(
         "| net | batch | raw, ms | cnnc | cnnc-cpu | eager | raw / cnnc | cnnc from the CPU's |\n| --- |"
@@ -61,7 +72,7 @@ def main() -> int:
         if time.monotonic() - start > options.seconds:
             print(f"no time left for {net}")
             continue
-        rows += race(net, [int(batch) for batch in options.batches.split(",")])
+        rows += race(net, [int(batch) for batch in batches])
         if options.json:
             options.json.write_text(json.dumps(rows, indent=1))
     return 0 if all(row.get("ok") for row in rows) else 1
